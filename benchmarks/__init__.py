@@ -1,0 +1,1 @@
+"""What produced every number in the README: one command each, results as JSON."""

@@ -1,0 +1,1 @@
+"""The device: takes pictures, encodes them, and sends what the link carries in time."""

@@ -1,0 +1,1 @@
+"""The edge server: receives, decodes what came in time, classifies, stores, shows."""

@@ -1,0 +1,1 @@
+"""Picture <-> bytes: a stream that is useful at every byte. Start at :class:`pnc.Codec`."""

@@ -1,0 +1,1 @@
+"""The same sessions on a virtual clock: traces, worlds, simulation, metrics."""

@@ -1,0 +1,1 @@
+"""Training: data, architectures, losses and stages that make a checkpoint."""
