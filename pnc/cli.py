@@ -91,8 +91,10 @@ class RootGroup(TyperGroup):
         """
         if self._is_listing or cmd_name not in self._entries:
             return super().get_command(ctx, cmd_name)
-        with _missing_packages_named(cmd_name):
+        try:
             return _load_command(self._entries[cmd_name])
+        except ModuleNotFoundError as error:
+            raise _explain_missing(error, cmd_name) from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page without loading any command."""
@@ -110,9 +112,10 @@ class RootGroup(TyperGroup):
         Raises:
             ConfigError: It needs a package that is not installed.
         """
-        name = next(iter(ctx._protected_args), "")
-        with _missing_packages_named(name):
+        try:
             return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise _explain_missing(error, ctx.invoked_subcommand) from error
 
     @contextmanager
     def _listing(self) -> Iterator[None]:
@@ -144,22 +147,20 @@ def _hide_developer_help(command: Any) -> None:
         _hide_developer_help(child)
 
 
-@contextmanager
-def _missing_packages_named(command: str) -> Iterator[None]:
-    """Turn a failed import of an optional package into the line that says how to install it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        module = (error.name or "").partition(".")[0]
-        extra = _EXTRA_OF_MODULE.get(module)
-        if extra is None:
-            raise
-        raise ConfigError(
+def _explain_missing(error: ModuleNotFoundError, command: str | None) -> ConfigError:
+    """Say which packages a command lacks and how to install them."""
+    module = (error.name or "").partition(".")[0]
+    extra = _EXTRA_OF_MODULE.get(module)
+    if extra is None:
+        line = (
+            f"`pnc {command}` cannot start: {error}; the installation is incomplete, install again"
+        )
+    else:
+        line = (
             f"`pnc {command}` needs packages that are not installed ({module}); "
-            f"install them with: pip install 'pnc[{extra}]'",
-            module=module,
-            extra=extra,
-        ) from error
+            f"install them with: pip install 'pnc[{extra}]'"
+        )
+    return ConfigError(line, module=module, extra=extra)
 
 
 def _show_version(wanted: bool) -> None:
