@@ -1,0 +1,194 @@
+"""What to send next, how much may be on the way, and how long to wait for an answer.
+
+The window follows BBR's idea (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM
+Queue 14(5), 2016) without its phases: the link is not shared, so nobody has to be made room for,
+and a window of a small multiple of ``rate x round trip`` keeps it busy with little beyond recall.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pnc.config import SenderConfig
+from pnc.transport.wire import wire_bytes
+
+__all__ = ["OutgoingPicture", "SentFrame", "WindowControl"]
+
+RATE_HORIZON_S = 1.0
+"""The fastest ack rate of this long counts, so that one short outage does not starve the link."""
+
+RTT_HORIZON_S = 10.0
+"""The shortest round trip of this long counts: long enough to see an empty queue once."""
+
+MIN_PROBE_S = 0.05
+"""A silent link is not probed sooner: a busy receiver answers this late now and then."""
+
+
+class OutgoingPicture:
+    """The packets of one picture and how far each has come.
+
+    Args:
+        picture_id: Number of the picture in its session.
+        packets: In priority order.
+        deadline: Time after which nothing of it is sent.
+    """
+
+    def __init__(self, picture_id: int, packets: Sequence[bytes], deadline: float) -> None:
+        self.picture_id = picture_id
+        self.packets = tuple(packets)
+        self.deadline = deadline
+        self.bytes_sent = 0
+        self._waiting = list(range(len(self.packets)))
+        self._delivered: set[int] = set()
+
+    @property
+    def complete(self) -> bool:
+        """Every packet is known to have arrived."""
+        return len(self._delivered) == len(self.packets)
+
+    def peek(self) -> int | None:
+        """Index of the most important packet that is neither delivered nor on the way."""
+        while self._waiting and self._waiting[0] in self._delivered:
+            heapq.heappop(self._waiting)
+        return self._waiting[0] if self._waiting else None
+
+    def take(self) -> bytes:
+        """Put the packet of :meth:`peek` on the way."""
+        packet = self.packets[heapq.heappop(self._waiting)]
+        self.bytes_sent += len(packet)
+        return packet
+
+    def delivered(self, index: int) -> None:
+        """Note that a packet arrived."""
+        self._delivered.add(index)
+
+    def lost(self, index: int) -> None:
+        """Note that a packet on the way did not arrive: it waits again, in its old rank."""
+        heapq.heappush(self._waiting, index)
+
+    def restart(self) -> None:
+        """The receiver has forgotten everything: every packet waits again."""
+        self._waiting = list(range(len(self.packets)))
+        self._delivered.clear()
+
+
+@dataclass(slots=True)
+class SentFrame:
+    """A frame on the way. Only DATA has ``num_bytes``: the window is about pictures."""
+
+    sent_at: float
+    num_bytes: int = 0
+    picture: OutgoingPicture | None = None
+    index: int = 0
+    ended_id: int | None = None
+    delivered_before: int = 0
+    delivered_at: float = 0.0
+    app_limited: bool = False
+
+
+class WindowControl:
+    """Measures ack rate and round trip; from them follow window and patience."""
+
+    def __init__(self, config: SenderConfig) -> None:
+        self._config = config
+        self.in_flight_bytes = 0
+        self.rate_bytes_per_s: float | None = None
+        """Fastest recent ack rate, bytes on the wire per second; None before the first."""
+        self.smoothed_rtt_s: float | None = None
+        """Smoothed round trip (RFC 6298), seconds; None before the first."""
+        self.probes = 0
+        """Probes since the last sign of life."""
+        self._rtt_variation_s = 0.0
+        self._rates: deque[tuple[float, float]] = deque()
+        self._rtts: deque[tuple[float, float]] = deque()
+        self._delivered_bytes = 0
+        self._delivered_at = 0.0
+        self._app_limited_until = 0
+
+    def window_bytes(self, granted_bytes: int) -> int:
+        """Bytes that may be on the way: ``gain x rate x round trip`` between its bounds."""
+        config = self._config
+        low = max(config.window_min_bytes, 2 * wire_bytes(config.mtu_bytes))
+        if self.rate_bytes_per_s is None:
+            window = max(low, config.window_start_bytes)
+        else:
+            wanted = config.window_gain * self.rate_bytes_per_s * self._rtts[0][1]
+            window = max(low, int(wanted))
+        return min(window, config.window_max_bytes, granted_bytes)
+
+    def arrives_by(self, deadline: float, num_bytes: int, now: float) -> bool:
+        """Whether a frame sent now can still arrive, at the fastest recent rate.
+
+        With nothing on the way the answer is yes: an estimate must not silence the link for good.
+        """
+        if self.in_flight_bytes == 0 or self.rate_bytes_per_s is None:
+            return True
+        return now + (self.in_flight_bytes + num_bytes) / self.rate_bytes_per_s <= deadline
+
+    @property
+    def patience_s(self) -> float:
+        """How long after the last frame the receiver's silence means something was lost."""
+        if self.smoothed_rtt_s is None:
+            base = 2 * self._config.initial_rtt_s
+        else:
+            base = max(MIN_PROBE_S, self.smoothed_rtt_s + 4 * self._rtt_variation_s)
+        return float(min(base * 2**self.probes, max(base, self._config.probe_max_s)))
+
+    def on_sent(self, frame: SentFrame) -> None:
+        """Account for a frame that goes out."""
+        if self.in_flight_bytes == 0:
+            self._delivered_at = frame.sent_at
+        frame.delivered_before = self._delivered_bytes
+        frame.delivered_at = self._delivered_at
+        frame.app_limited = self._delivered_bytes < self._app_limited_until
+        self.in_flight_bytes += frame.num_bytes
+
+    def on_idle(self) -> None:
+        """There was nothing to send although the window had room: the ack rate is not the link's."""
+        self._app_limited_until = self._delivered_bytes + max(1, self.in_flight_bytes)
+
+    def on_gone(self, frame: SentFrame) -> None:
+        """A frame has left the link without arriving."""
+        self.in_flight_bytes -= frame.num_bytes
+
+    def on_delivered(self, frame: SentFrame, now: float) -> None:
+        """A frame arrived: update rate, round trip and patience."""
+        self.in_flight_bytes -= frame.num_bytes
+        self.on_rtt(now - frame.sent_at)
+        if not frame.num_bytes:
+            return
+        self._delivered_bytes += frame.num_bytes
+        self._delivered_at = now
+        _push_best(self._rtts, now, now - frame.sent_at, RTT_HORIZON_S, smaller=True)
+        elapsed = now - frame.delivered_at
+        if elapsed < self._rtts[0][1] or elapsed <= 0:
+            return
+        rate = (self._delivered_bytes - frame.delivered_before) / elapsed
+        if frame.app_limited and self.rate_bytes_per_s and rate < self.rate_bytes_per_s:
+            return
+        horizon = max(RATE_HORIZON_S, 4 * (self.smoothed_rtt_s or 0.0))
+        _push_best(self._rates, now, rate, horizon, smaller=False)
+        self.rate_bytes_per_s = self._rates[0][1]
+
+    def on_rtt(self, rtt_s: float) -> None:
+        """Smooth one measured round trip."""
+        if self.smoothed_rtt_s is None:
+            self.smoothed_rtt_s, self._rtt_variation_s = rtt_s, rtt_s / 2
+            return
+        deviation = abs(self.smoothed_rtt_s - rtt_s)
+        self._rtt_variation_s += (deviation - self._rtt_variation_s) / 4
+        self.smoothed_rtt_s += (rtt_s - self.smoothed_rtt_s) / 8
+
+
+def _push_best(
+    samples: deque[tuple[float, float]], now: float, value: float, horizon: float, *, smaller: bool
+) -> None:
+    """Add a sample to a queue whose head is the best one within the horizon."""
+    while samples and (value <= samples[-1][1] if smaller else value >= samples[-1][1]):
+        samples.pop()
+    samples.append((now, value))
+    while samples[0][0] < now - horizon:
+        samples.popleft()
