@@ -117,6 +117,11 @@ class Receiver:
         """The session of the device that is connected; None before the first HELLO."""
         return self._session.session_id if self._session else None
 
+    @property
+    def closed(self) -> bool:
+        """Never: a receiver goes on with the next device."""
+        return False
+
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take bytes from the link; garbage costs the frames it hits and nothing else.
 

@@ -147,7 +147,7 @@ class WindowControl:
         self.in_flight_bytes += frame.num_bytes
 
     def on_idle(self) -> None:
-        """There was nothing to send although the window had room: the ack rate is not the link's."""
+        """The window had room but nothing was to send: the ack rate is not the link's."""
         self._app_limited_until = self._delivered_bytes + max(1, self.in_flight_bytes)
 
     def on_gone(self, frame: SentFrame) -> None:

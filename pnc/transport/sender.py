@@ -110,6 +110,11 @@ class Sender:
         """Whether the receiver has answered and nothing since says that it is gone."""
         return self._connected
 
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over for good: the receiver speaks another protocol version."""
+        return self._closed
+
     def submit(self, packets: Sequence[bytes], *, deadline: float, now: float) -> int:
         """Send these packets until the deadline; whatever is left of an older picture is dropped.
 
@@ -192,7 +197,7 @@ class Sender:
         return min(times, default=None)
 
     def link_opened(self, now: float) -> None:
-        """Begin anew with HELLO because the link was opened (again): what was on the way is gone."""
+        """Begin anew with HELLO: the link was opened (again), what was on the way is gone."""
         self._parser = FrameParser()
         self._disconnect(now)
 
