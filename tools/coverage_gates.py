@@ -12,6 +12,8 @@ from typing import Any
 FULL = (
     "pnc/transport/wire.py",
     "pnc/transport/session.py",
+    "pnc/transport/sender.py",
+    "pnc/transport/receiver.py",
     "pnc/codec/bitstream.py",
     "pnc/codec/packetizer.py",
     "pnc/codec/entropy/*.py",
