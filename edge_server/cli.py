@@ -1,0 +1,216 @@
+"""``pnc serve``: the edge server as a program."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pnc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_server.server import EdgeServer
+
+__all__ = ["serve"]
+
+DEFAULT_PORT = 8800
+"""Of the page; 0 takes a free one."""
+
+LISTEN_BACKLOG = 128
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def serve(
+    context: typer.Context,
+    link: Annotated[
+        list[str],
+        typer.Option(help="Where devices are: serial:///dev/ttyACM0?baud=230400; may be repeated."),
+    ],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the page and the API; 0: a free one.")
+    ] = DEFAULT_PORT,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoint to decode with; may be repeated. [default: belt]"),
+    ] = None,
+    store: Annotated[Path, typer.Option(help="Result store, an SQLite file.")] = Path(
+        "results.sqlite"
+    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 shows the page to the network.")
+    ] = "127.0.0.1",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads. [default: one per spare core]")
+    ] = None,
+    previews: Annotated[
+        float, typer.Option(min=0, max=30, help="Previews per second of a picture; 0: none.")
+    ] = 4.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say what happens as JSON lines.")
+    ] = False,
+) -> None:
+    """Receive, decode, classify, store and show: the edge server.
+
+    Ends on Ctrl-C (status 130) or SIGTERM (status 0), with every finished result stored.
+
+    Raises:
+        ConfigError: The port is in use, or an address is wrong.
+        LinkError: A link cannot be opened.
+        StoreError: The store cannot be opened, or another server has it.
+        CheckpointError: A checkpoint is missing or damaged.
+    """
+    _configure_logging(debug=bool(getattr(context.find_root().obj, "debug", False)))
+    with _listen(host, port) as listener:
+        from edge_server.server import EdgeServer
+        from edge_server.store import Store
+        from edge_server.workers import Catalogue
+        from pnc import open_link
+
+        results = Store(store)
+        try:
+            server = EdgeServer(
+                results,
+                Catalogue(checkpoint or ["belt"]),
+                num_workers=workers or max(1, (os.cpu_count() or 2) - 1),
+                previews_per_second=previews,
+            )
+            server.start(link, open_link=open_link)
+            try:
+                _serve_until_signal(server, listener, host, as_json)
+            finally:
+                server.stop()
+        finally:
+            results.close()
+
+
+def _serve_until_signal(
+    server: EdgeServer, listener: socket.socket, host: str, as_json: bool
+) -> None:
+    """Run the web server in a thread; return on SIGTERM.
+
+    Raises:
+        KeyboardInterrupt: On SIGINT.
+    """
+    import uvicorn
+
+    from edge_server.app import create_app
+
+    config = uvicorn.Config(
+        create_app(server),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+    )
+    web = uvicorn.Server(config)
+    thread = threading.Thread(target=web.run, args=([listener],), name="web", daemon=True)
+    with _caught_signals() as caught:
+        thread.start()
+        _announce(server, listener, host, as_json)
+        caught.wait()
+    server.events.close()
+    web.should_exit = True
+    thread.join(3.0)
+    if caught.number == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _announce(server: EdgeServer, listener: socket.socket, host: str, as_json: bool) -> None:
+    address = f"[{host}]" if ":" in host else host
+    url = f"http://{address}:{listener.getsockname()[1]}/"
+    if as_json:
+        links = [state["url"] for state in server.status()["links"]]
+        facts = {"event": "ready", "url": url, "store": str(server.store.path), "links": links}
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(f"page and API at {url}, results in {server.store.path}; end with Ctrl-C")
+    if host not in LOOPBACK:
+        typer.echo(f"pnc serve: anyone who reaches {host} can see pictures and results", err=True)
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """Take the port first: it is the likeliest thing to be wrong and the cheapest to check."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(LISTEN_BACKLOG)
+        except OSError as error:
+            raise ConfigError(_explain_address(host, port, error), host=host, port=port) from error
+        yield listener
+    finally:
+        listener.close()
+
+
+def _explain_address(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use; choose another with --port (0 takes a free one)"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights; choose one from 1024 on with --port"
+    return f"cannot listen on {host}: {error.strerror or error}; check --host"
+
+
+class _Caught:
+    """The signal that ended the wait."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._event = threading.Event()
+
+    def __call__(self, number: int, _frame: object) -> None:
+        self.number = number
+        self._event.set()
+
+    def wait(self) -> None:
+        self._event.wait()
+
+
+@contextmanager
+def _caught_signals() -> Iterator[_Caught]:
+    """Catch SIGINT and SIGTERM once; afterwards they act as before."""
+    caught = _Caught()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: list[Any] = [signal.signal(number, caught) for number in numbers]
+    try:
+        yield caught
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+class _OneLine(logging.Formatter):
+    """Log records as one line each; traces only for those who asked."""
+
+    def __init__(self, debug: bool) -> None:
+        super().__init__("pnc serve: %(message)s")
+        self._debug = debug
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        if self._debug or not record.exc_info:
+            return super().format(record)
+        kind, reason = record.exc_info[:2]
+        name = kind.__name__ if kind else "error"
+        return f"pnc serve: {record.getMessage()} ({name}: {reason}; --debug shows where)"
+
+
+def _configure_logging(debug: bool) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine(debug or os.environ.get("PNC_DEBUG", "") not in ("", "0")))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in ("uvicorn", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
