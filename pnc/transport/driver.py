@@ -147,7 +147,7 @@ class _Pump:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Deliver events in order, from whichever thread comes first, outside the session's lock."""
+        """Deliver events in order, from whichever thread is first, without the session's lock."""
         while self._events and self._dispatching.acquire(blocking=False):
             try:
                 while self._events:

@@ -19,6 +19,9 @@ __all__ = ["Channel", "ChannelConfig"]
 QUANTUM_BYTES = 32
 """Bytes after which :meth:`Channel.next_time` wants a call: finer costs time and shows nothing."""
 
+QUANTUM_S = 0.001
+"""The same as a time: a fast channel is not called more often."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
@@ -67,6 +70,7 @@ class Channel:
         self.bytes_in = 0
         self.bytes_out = 0
         self._start_s = start_s
+        self._quantum_bytes = max(QUANTUM_BYTES, int(config.trace.mean_bps / 8 * QUANTUM_S))
         self._random = random.Random(config.seed)
         self._fifo = bytearray()
         self._busy_since = 0.0
@@ -109,7 +113,7 @@ class Channel:
         """When to call :meth:`pull` again; None if nothing waits and nothing is on the way."""
         times = [self._on_the_way[0][0]] if self._on_the_way else []
         if self._fifo:
-            wanted = self._served_bytes + min(QUANTUM_BYTES, len(self._fifo))
+            wanted = self._served_bytes + min(self._quantum_bytes, len(self._fifo))
             served = self.config.trace.time_after(self._busy_since, wanted - 1e-6)
             times.append(self._start_s + served + 1e-9)
         return min(times, default=None)
