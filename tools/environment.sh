@@ -30,8 +30,9 @@ find_python() {
 }
 
 pip_has_indexes_of_its_own() {
-    "$1" -m pip config list 2>/dev/null |
-        grep -Eq '[.](index-url|extra-index-url|find-links|no-index)='
+    local settings
+    settings=$("$1" -m pip config list 2>/dev/null) || return 1
+    grep -Eq '[.](index-url|extra-index-url|find-links|no-index)=' <<<"$settings"
 }
 
 install_with_uv() {
@@ -61,7 +62,7 @@ install_with_pip() {
 if [ -x "$folder/bin/python" ] && fits "$folder/bin/python"; then
     python=$folder/bin/python
 elif ! python=$(find_python); then
-    fail "no Python 3.11, 3.12 or 3.13 found (${PYTHON:-python3} is $("${PYTHON:-python3}" -V 2>&1 || true)); install one, or name it: make PYTHON=/path/to/python3.11"
+    fail "no Python 3.11, 3.12 or 3.13 found${PYTHON:+ at $PYTHON}; install one, or name it: make PYTHON=/path/to/python3.11"
 fi
 
 echo "environment: installing $requirement into $folder with $("$python" -V)" >&2
