@@ -59,8 +59,9 @@ install_with_pip() {
         fail "pip could not install $requirement; see above; the network or the package index may be at fault"
 }
 
-if [ -x "$folder/bin/python" ] && fits "$folder/bin/python"; then
+if [ -x "$folder/bin/python" ]; then
     python=$folder/bin/python
+    fits "$python" || fail "$folder has $("$python" -V), needed is 3.11, 3.12 or 3.13; remove $folder"
 elif ! python=$(find_python); then
     fail "no Python 3.11, 3.12 or 3.13 found${PYTHON:+ at $PYTHON}; install one, or name it: make PYTHON=/path/to/python3.11"
 fi
