@@ -16,6 +16,7 @@ converted by the plain formula for the same reason.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import struct
 import threading
@@ -98,6 +99,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Without a handler Python prints what Pillow logs about damaged TIFF files on stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
 _WARNINGS_LOCK = threading.Lock()
 """Python's warning filters are shared by all threads; Pillow warns of odd but readable files."""
 

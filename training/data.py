@@ -1,0 +1,539 @@
+"""One face for all training data: the belt, class folders, train/val folders, unlabeled extras.
+
+    open_data("belt")                             12 kinds, rendered
+    open_data("photos")                           photos/CLASS/PICTURE, split by file name
+    open_data("imagenette")                       imagenette/{train,val}/CLASS/PICTURE
+    open_data("imagenette", extra=["more#even"])  and unlabeled pictures for the autoencoder
+
+Every picture is read by `pnc.codec.image` once, into a uint8 cache (`training.cache`).
+
+Splits. A picture belongs to the split that the sha256 of its file name says, so that it stays there
+when others are added: its first 8 bytes as an integer, modulo 100. In class folders 0 to 14 are
+`val`, 15 to 19 are `tune`, the rest `train`. With train/ and val/ folders, 15 to 19 of train/ are
+`tune`, unless there is a tune/ folder. A class too small to have a picture in `val` or `tune` gives
+the one of lowest hash. `tune` chooses between models and stops training; `val` is for reporting.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pnc.codec.image import RESAMPLING, SIZE, Fit, load_picture
+from pnc.errors import ConfigError
+from training import belt
+from training.cache import CACHE_FOLDER, OnProgress, PictureCache, fill_cache
+
+SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""File names that end in one of these, in any case, are taken for pictures."""
+
+VAL_PERCENT = 15
+"""Share of class folders that is `val`."""
+
+TUNE_PERCENT = 5
+"""Share of class folders, or of train/, that is `tune`."""
+
+BELT_COUNTS: dict[belt.Split, int] = {"train": 12_000, "tune": 600, "val": 1_200}
+"""Pictures of the belt unless the caller says otherwise."""
+
+Parity = Literal["all", "even", "odd"]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures with labels and splits; a picture is named by its index everywhere."""
+
+    name: str
+    """What was opened, for logs and model cards."""
+    classes: tuple[str, ...]
+    """Class names in label order."""
+    train: Indices
+    """Indices of the labeled pictures to train on."""
+    tune: Indices
+    """Indices of the pictures that choose between models and stop training."""
+    val: Indices
+    """Indices of the pictures that are reported on."""
+    extra: Indices
+    """Indices of the unlabeled pictures."""
+    labels: NDArray[np.int32]
+    """Label of every picture, -1 where there is none."""
+    names: tuple[str, ...]
+    """Where each picture came from."""
+    skipped: tuple[str, ...]
+    """One line for each picture that could not be read; they are in no split."""
+    _stores: tuple[NDArray[np.uint8], ...]
+
+    @property
+    def size(self) -> int:
+        """Side of the stored pictures, pixels."""
+        return int(self._stores[0].shape[1])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def load(self, index: int) -> NDArray[np.uint8]:
+        """Return a picture, uint8 [size, size, 3]."""
+        for store in self._stores:
+            if index < len(store):
+                return np.array(store[index])
+            index -= len(store)
+        raise IndexError(f"{self.name} has no picture of this index")
+
+    def load_batch(self, indices: Sequence[int] | Indices) -> NDArray[np.uint8]:
+        """Return pictures, uint8 [len(indices), size, size, 3]."""
+        return np.stack([self.load(int(index)) for index in indices])
+
+
+def open_data(
+    spec: str | os.PathLike[str],
+    *,
+    size: int = SIZE,
+    fit: Fit = "crop",
+    extra: Iterable[str | os.PathLike[str]] = (),
+    exclude: Iterable[str] = (),
+    belt_counts: dict[belt.Split, int] | None = None,
+    folder: Path = CACHE_FOLDER,
+    processes: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Data:
+    """Open training data by one name; decodes or renders what is not in the cache yet.
+
+    Args:
+        spec: "belt", a folder of class folders, or a folder with train/ and val/ (and tune/).
+        size: Side of the stored pictures, pixels.
+        fit: How a picture becomes square; the checkpoint states the same.
+        extra: Folders of unlabeled pictures, searched to any depth. A name that ends in "#even" or
+            "#odd" takes only the files whose sha256 of the file name, as a number, is so.
+        exclude: File names, or patterns such as "n0144*/*_96.JPEG" against the end of the path,
+            that are left out everywhere.
+        belt_counts: Pictures in each split of the belt.
+        folder: Where the cache lies.
+        processes: Processes that fill the cache; one per core when None.
+        on_progress: Called with (pictures done, all) for each cache that is filled.
+
+    Raises:
+        ConfigError: No such folder, fewer than two classes, an empty class, a class that only one
+            split knows, or no readable picture left in a class.
+    """
+    patterns = tuple(exclude)
+    make_cache = functools.partial(
+        _cached_files,
+        size=size,
+        fit=fit,
+        folder=folder,
+        processes=processes,
+        on_progress=on_progress,
+    )
+    builder = _Builder()
+    if os.fspath(spec) == "belt":
+        counts = {**BELT_COUNTS, **(belt_counts or {})}
+        for split in get_args(belt.Split):
+            pixels, labels = belt.load_split(
+                split,
+                counts[split],
+                size=size,
+                folder=folder,
+                processes=processes,
+                on_progress=on_progress,
+            )
+            names = [f"belt/{split}/{index}" for index in range(len(labels))]
+            builder.add(PictureCache(pixels, {}), names, labels.tolist(), [split] * len(names))
+        classes = belt.CLASSES
+    else:
+        root = Path(spec)
+        classes, items = _labeled(root, patterns)
+        cache = make_cache([item.path for item in items])
+        names = [item.path.relative_to(root).as_posix() for item in items]
+        labels_list = [classes.index(item.label) for item in items]
+        builder.add(cache, names, labels_list, [item.split for item in items])
+    for entry in extra:
+        paths = _unlabeled(os.fspath(entry), patterns)
+        cache = make_cache(paths)
+        count = len(paths)
+        builder.add(cache, [path.as_posix() for path in paths], [-1] * count, ["extra"] * count)
+    data = builder.build(os.fspath(spec), classes)
+    _check_classes(data)
+    return data
+
+
+class _Builder:
+    """Collects stores and what is known of each picture in them."""
+
+    def __init__(self) -> None:
+        self._stores: list[NDArray[np.uint8]] = []
+        self._names: list[str] = []
+        self._labels: list[int] = []
+        self._splits: list[str] = []
+        self._skipped: list[str] = []
+
+    def add(
+        self, cache: PictureCache, names: list[str], labels: list[int], splits: Sequence[str]
+    ) -> None:
+        self._stores.append(cache.pixels)
+        self._names += names
+        self._labels += labels
+        self._splits += ["" if i in cache.failed else split for i, split in enumerate(splits)]
+        self._skipped += cache.failed.values()
+
+    def build(self, name: str, classes: tuple[str, ...]) -> Data:
+        splits = np.array(self._splits)
+        train, tune, val, extra = (
+            np.flatnonzero(splits == split) for split in ("train", "tune", "val", "extra")
+        )
+        return Data(
+            name=name,
+            classes=classes,
+            train=train,
+            tune=tune,
+            val=val,
+            extra=extra,
+            labels=np.array(self._labels, np.int32),
+            names=tuple(self._names),
+            skipped=tuple(self._skipped),
+            _stores=tuple(self._stores),
+        )
+
+
+# --- finding pictures --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Item:
+    path: Path
+    label: str
+    split: str
+
+
+def name_hash(path: str | os.PathLike[str]) -> int:
+    """Return the sha256 of a file's name (without its folders) as an integer."""
+    return int.from_bytes(hashlib.sha256(Path(path).name.encode()).digest())
+
+
+def _percent(path: Path) -> int:
+    return (name_hash(path) >> 192) % 100
+
+
+def _is_picture(path: Path, patterns: tuple[str, ...]) -> bool:
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        return False
+    full = path.as_posix()
+    return not any(fnmatch.fnmatchcase(full, f"*/{pattern}") for pattern in patterns)
+
+
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _class_pictures(root: Path, patterns: tuple[str, ...]) -> dict[str, list[Path]]:
+    """Return the pictures of each class folder, lowest hash first."""
+    found: dict[str, list[Path]] = {}
+    for folder in _subfolders(root):
+        pictures = [p for p in folder.iterdir() if _is_picture(p, patterns) and p.is_file()]
+        if not pictures:
+            raise ConfigError(
+                f"{folder}: the class has no picture; add some or remove the folder", path=folder
+            )
+        found[folder.name] = sorted(pictures, key=lambda p: (name_hash(p), p.name))
+    if len(found) < 2:
+        raise ConfigError(
+            f"{root}: {len(found)} class folders found, at least 2 are needed: "
+            "put the pictures into one folder per class",
+            path=root,
+        )
+    return found
+
+
+def _labeled(root: Path, patterns: tuple[str, ...]) -> tuple[tuple[str, ...], list[_Item]]:
+    _check_folder(root)
+    given = [split for split in get_args(belt.Split) if (root / split).is_dir()]
+    if "train" in given and "val" in given:
+        pictures = {split: _class_pictures(root / split, patterns) for split in given}
+        classes = tuple(sorted(pictures["train"]))
+        for split in given:
+            strangers = set(pictures[split]) ^ set(classes)
+            if strangers:
+                raise ConfigError(
+                    f"{root}: class {min(strangers)} is not in both train and {split}", path=root
+                )
+    else:
+        given = ["train"]
+        pictures = {"train": _class_pictures(root, patterns)}
+        classes = tuple(sorted(pictures["train"]))
+    wanted = [split for split in ("val", "tune") if split not in given]
+    items: list[_Item] = []
+    for split, by_class in pictures.items():
+        for label, paths in by_class.items():
+            splits = _assigned(paths, wanted) if split == "train" else [split] * len(paths)
+            items += map(_Item, paths, [label] * len(paths), splits)
+    return classes, items
+
+
+def _assigned(paths: list[Path], wanted: list[str]) -> list[str]:
+    """Return the split of each picture of a class, of which `wanted` are taken out of train."""
+    if len(paths) <= len(wanted):
+        raise ConfigError(
+            f"{paths[0].parent}: {len(paths)} pictures, at least {len(wanted) + 1} are needed",
+            path=paths[0].parent,
+        )
+    percents = [_percent(path) for path in paths]
+    bounds = {"val": (0, VAL_PERCENT), "tune": (VAL_PERCENT, VAL_PERCENT + TUNE_PERCENT)}
+    splits = ["train"] * len(paths)
+    for split in wanted:
+        low, high = bounds[split]
+        for place, percent in enumerate(percents):
+            if low <= percent < high:
+                splits[place] = split
+    for split in (*wanted, "train"):
+        if split not in splits:
+            most = max(set(splits), key=splits.count)
+            splits[splits.index(most)] = split
+    return splits
+
+
+def _unlabeled(entry: str, patterns: tuple[str, ...]) -> list[Path]:
+    name, mark, parity = entry.rpartition("#")
+    root = Path(name if mark else entry)
+    parity = parity if mark else "all"
+    if parity not in get_args(Parity):
+        raise ConfigError(f"{entry}: after # only even, odd or all may follow", spec=entry)
+    _check_folder(root)
+    paths = sorted(p for p in root.rglob("*") if _is_picture(p, patterns) and p.is_file())
+    if parity != "all":
+        paths = [p for p in paths if name_hash(p) % 2 == (parity == "odd")]
+    if not paths:
+        raise ConfigError(f"{entry}: no pictures found", path=root)
+    return paths
+
+
+def _check_folder(root: Path) -> None:
+    if not root.is_dir():
+        raise ConfigError(
+            f"{root}: no such folder; name a folder of class folders, or belt", path=root
+        )
+
+
+def _check_classes(data: Data) -> None:
+    for split in ("train", "tune", "val"):
+        counts = np.bincount(data.labels[getattr(data, split)], minlength=len(data.classes))
+        if split == "train" and counts.min() == 0:
+            empty = data.classes[int(counts.argmin())]
+            raise ConfigError(
+                f"{data.name}: class {empty} has no readable picture to train on "
+                f"({len(data.skipped)} pictures could not be read)",
+                label=empty,
+            )
+        if counts.sum() == 0:
+            raise ConfigError(f"{data.name}: no readable picture in {split}", split=split)
+
+
+def _cached_files(
+    paths: list[Path],
+    *,
+    size: int,
+    fit: Fit,
+    folder: Path,
+    processes: int | None,
+    on_progress: OnProgress | None,
+) -> PictureCache:
+    """Read files into a cache whose name changes with the list, the files' sizes and the fit."""
+    digest = hashlib.sha256(f"{CACHE_VERSION} {size} {fit}\n".encode())
+    for path in paths:
+        facts = path.stat()
+        digest.update(f"{path.resolve()}\0{facts.st_size} {facts.st_mtime_ns}\n".encode())
+    produce = functools.partial(_read, paths=tuple(map(str, paths)), size=size, fit=fit)
+    name = f"files-{digest.hexdigest()[:16]}-{size}"
+    return fill_cache(
+        name,
+        len(paths),
+        size,
+        produce,
+        folder=folder,
+        processes=processes,
+        on_progress=on_progress,
+    )
+
+
+CACHE_VERSION = 1
+"""Counts up when `pnc.codec.image` gives other pixels for the same file."""
+
+
+def _read(index: int, *, paths: tuple[str, ...], size: int, fit: Fit) -> NDArray[np.uint8]:
+    return load_picture(paths[index], fit=fit, size=size)
+
+
+# --- batches -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Which pictures a step sees, and the random numbers that belong to it."""
+
+    indices: Indices
+    """Indices into the data, in order."""
+    rng: np.random.Generator
+    """Fresh generator of this step: the same however the run was interrupted."""
+
+
+class BatchIterator:
+    """Endless batches in an order that depends on nothing but the seed and the step.
+
+    Each epoch is a new permutation; the pictures left over at its end, fewer than a batch, are
+    not seen in it. `state()` is plain JSON; `at(step)` needs no state at all.
+    """
+
+    def __init__(self, indices: Indices, batch_size: int, *, seed: int = 0) -> None:
+        if not 1 <= batch_size <= len(indices):
+            raise ConfigError(
+                f"batch size {batch_size} is not between 1 and the {len(indices)} pictures",
+                batch_size=batch_size,
+            )
+        self._indices = np.asarray(indices, np.int64)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._order = functools.lru_cache(maxsize=2)(self._permuted)
+        self.step = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one epoch."""
+        return len(self._indices) // self._batch_size
+
+    def at(self, step: int) -> Batch:
+        """Return the batch of a step, counted from 0."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        start = position * self._batch_size
+        rng = np.random.default_rng((self._seed, epoch, position))
+        return Batch(self._order(epoch)[start : start + self._batch_size], rng)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        batch = self.at(self.step)
+        self.step += 1
+        return batch
+
+    def state(self) -> dict[str, int]:
+        """Return where the iterator stands, as JSON-ready integers."""
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        return {
+            "seed": self._seed,
+            "epoch": epoch,
+            "position": position,
+            "batch_size": self._batch_size,
+            "num_pictures": len(self._indices),
+        }
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on where `state()` was taken.
+
+        Raises:
+            ConfigError: The state belongs to another seed, batch size or number of pictures.
+        """
+        mine = self.state()
+        for fact in ("seed", "batch_size", "num_pictures"):
+            if state.get(fact) != mine[fact]:
+                raise ConfigError(
+                    f"cannot resume: {fact} was {state.get(fact)}, is {mine[fact]}; "
+                    "use the old settings or start again",
+                    fact=fact,
+                )
+        self.step = state["epoch"] * self.steps_per_epoch + state["position"]
+
+    def _permuted(self, epoch: int) -> Indices:
+        words = np.random.PCG64(np.random.SeedSequence((self._seed, epoch, 0x6F))).random_raw(
+            len(self._indices)
+        )
+        return self._indices[np.argsort(words, kind="stable")]
+
+
+# --- augmentation ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly training pictures are varied."""
+
+    min_area: float = 0.35
+    """Smallest share of the picture that a random crop keeps; 1: no crop."""
+    max_aspect: float = 4 / 3
+    """Largest ratio of the crop's sides."""
+    flip: bool = True
+    """Mirror left and right with probability one half."""
+    turn: bool = False
+    """Turn by a multiple of 90 degrees: for scenes without an up, such as the belt."""
+    colour: float = 0.3
+    """Largest relative change of brightness, contrast and saturation; 0: none."""
+
+
+def augment(
+    picture: NDArray[np.uint8], rng: np.random.Generator, size: int, how: Augmentation
+) -> NDArray[np.uint8]:
+    """Return a random variation of a picture, uint8 [size, size, 3]."""
+    image = Image.fromarray(picture)
+    image = image.resize((size, size), RESAMPLING, _crop_box(image.size, rng, how), reducing_gap=2)
+    if how.flip and rng.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if how.turn:
+        quarter_turns = int(rng.integers(4))
+        if quarter_turns:
+            image = image.transpose(_QUARTER_TURNS[quarter_turns - 1])
+    if how.colour:
+        image = image.convert("RGB", _colour_matrix(rng, how.colour))
+    return np.asarray(image)
+
+
+_QUARTER_TURNS = (
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+)
+
+
+def _crop_box(
+    size: tuple[int, int], rng: np.random.Generator, how: Augmentation
+) -> tuple[float, float, float, float]:
+    """Return (left, top, right, bottom) of a random crop; Inception's, with a box that fits."""
+    width, height = size
+    area = rng.uniform(how.min_area, 1.0)
+    aspect = float(np.exp(rng.uniform(-1, 1) * np.log(how.max_aspect)))
+    across = min(1.0, float(np.sqrt(area * aspect)))
+    down = min(1.0, float(np.sqrt(area / aspect)))
+    if how.min_area >= 1:
+        across = down = 1.0
+    left, top = rng.random() * (1 - across) * width, rng.random() * (1 - down) * height
+    return left, top, min(left + across * width, width), min(top + down * height, height)
+
+
+def _colour_matrix(rng: np.random.Generator, strength: float) -> tuple[float, ...]:
+    """Return brightness, contrast and saturation as one 3 x 4 matrix for Pillow's convert."""
+    brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
+    grey = np.array([0.299, 0.587, 0.114])
+    mix = saturation * np.eye(3) + (1 - saturation) * grey[None, :]
+    gain = brightness * contrast
+    offset = 127.5 * brightness * (1 - contrast)
+    rows = np.concatenate([gain * mix, np.full((3, 1), offset)], axis=1)
+    return tuple(float(value) for value in rows.ravel())
+
+
+def make_batch(
+    data: Data, batch: Batch, size: int, how: Augmentation | None
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return a batch as uint8 [n, size, size, 3] and labels [n]; `how` None: only resized."""
+    plain = Augmentation(min_area=1, flip=False, colour=0)
+    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = functools.partial(
+        augment, rng=batch.rng, size=size, how=how or plain
+    )
+    pictures = [change(data.load(int(index))) for index in batch.indices]
+    return np.stack(pictures), data.labels[batch.indices]
