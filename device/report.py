@@ -1,0 +1,176 @@
+"""What ``pnc device run`` tells its user: lines, one live line on a terminal, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from device.agent import PictureReport
+from pnc.errors import ImageError, LinkError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+__all__ = ["JsonReporter", "LineReporter", "LiveReporter", "Tally", "describe"]
+
+
+class Tally:
+    """Counts pictures."""
+
+    def __init__(self) -> None:
+        self.num_pictures = 0
+        self.num_results = 0
+        self.num_labelled = 0
+        self.num_right = 0
+        self.num_broken = 0
+        self.bytes_sent = 0
+
+    def add(self, report: PictureReport) -> None:
+        """Count one picture."""
+        self.num_pictures += 1
+        self.bytes_sent += report.sent_bytes
+        if report.result_ms is None:
+            return
+        self.num_results += 1
+        if report.label is not None and report.top:
+            self.num_labelled += 1
+            self.num_right += report.label == report.top[0][0]
+
+    def __str__(self) -> str:
+        """Return the counts as one line."""
+        broken = f", {self.num_broken} skipped as unreadable" if self.num_broken else ""
+        return (
+            f"{self.num_pictures:,} sent{broken}, {self.num_results:,} results, "
+            f"{self.bytes_sent:,} bytes"
+        )
+
+
+class LineReporter:
+    """One plain line per picture on stdout, everything else on stderr."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self._lock = threading.Lock()
+        self._connected = False
+
+    def picture(self, report: PictureReport) -> None:
+        """Tell what became of a picture."""
+        with self._lock:
+            self.tally.add(report)
+            self._picture(report)
+
+    def connected(self) -> None:
+        """Tell that the edge server answered, unless it was there all the time."""
+        with self._lock:
+            if not self._connected:
+                self._connected = True
+                self._note("connected to the edge server", state="connected")
+
+    def lost(self, error: LinkError, retry_s: float) -> None:
+        """Tell that the link is gone and when it is tried again."""
+        with self._lock:
+            self._connected = False
+            self._note(
+                f"link lost: {error}; trying again in {retry_s:.2g} s",
+                state="lost",
+                error=str(error),
+                retry_s=retry_s,
+            )
+
+    def broken(self, error: ImageError) -> None:
+        """Tell that a picture was skipped."""
+        with self._lock:
+            self.tally.num_broken += 1
+            self._note(f"skipped: {error}", state="skipped", error=str(error))
+
+    def started(self, text: str) -> None:
+        """Tell what is about to happen."""
+        with self._lock:
+            self._note(text, state="started")
+
+    def close(self) -> None:
+        """Tell the counts."""
+        with self._lock:
+            self._note(str(self.tally), **(vars(self.tally) | {"state": "ended"}))
+
+    def _picture(self, report: PictureReport) -> None:
+        typer.echo(describe(report))
+
+    def _note(self, text: str, *, state: str, **facts: Any) -> None:
+        typer.echo(f"pnc device: {text}", err=True)
+
+
+class JsonReporter(LineReporter):
+    """One JSON object per line on stdout: ``{"event": "picture" | "state", ...}``."""
+
+    def _picture(self, report: PictureReport) -> None:
+        typer.echo(json.dumps({"event": "picture", **asdict(report)}))
+
+    def _note(self, text: str, *, state: str, **facts: Any) -> None:
+        typer.echo(json.dumps({"event": "state", "state": state, "text": text, **facts}))
+
+
+class LiveReporter(LineReporter):
+    """One line that changes, for a terminal; notes scroll above it.
+
+    Args:
+        console: The terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        from rich.live import Live
+
+        self._console = console
+        self._live: Live = Live(console=console, auto_refresh=False)
+        self._live.start()
+
+    def close(self) -> None:
+        """Leave the last line and tell the counts."""
+        self._live.stop()
+        super().close()
+
+    def _picture(self, report: PictureReport) -> None:
+        from rich.text import Text
+
+        colour = "yellow"
+        if report.top and report.label is not None:
+            colour = "green" if report.top[0][0] == report.label else "red"
+        line = Text.assemble(
+            *((f"{part}   ", colour if index == 3 else "") for index, part in _parts(report)),
+            (f"[{self.tally}]", "dim"),
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        self._live.update(line, refresh=True)
+
+    def _note(self, text: str, *, state: str, **facts: Any) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def describe(report: PictureReport) -> str:
+    """Return one line about a picture."""
+    return "  ".join(part for _, part in _parts(report))
+
+
+def _parts(report: PictureReport) -> list[tuple[int, str]]:
+    parts = [
+        f"{report.picture_id:>5} {report.source}",
+        f"{report.encoded_bytes:,} B encoded",
+        f"{report.sent_bytes:,} B sent",
+    ]
+    if report.result_ms is None:
+        parts.append("no result")
+    else:
+        parts.append(
+            f"{report.top[0][0]} {report.top[0][1]:.0%}" if report.top else "result without classes"
+        )
+    parts.append(f"encode {report.encode_ms:.0f} ms")
+    if report.result_ms is not None:
+        parts.append(f"result after {report.result_ms:,.0f} ms")
+    return list(enumerate(parts))

@@ -1,0 +1,167 @@
+"""A stream as a picture: the bytes of its layers, and what its beginnings decode to.
+
+Drawn with Pillow alone, so that a device and a server without plotting packages can do it::
+
+    title
+    checkpoint, bytes, layers
+    cumulative bytes by layer, with a dot where each tile below stops
+    tiles: the picture after 128, 256, ... bytes, what the classifier makes of it
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from pnc.codec.codec import Codec, StreamInfo
+
+__all__ = ["choose_prefixes", "draw_stream"]
+
+_NUM_TILES = 6
+_TILE = 224
+_GAP = 24
+_MARGIN = 48
+_WIDTH = 2 * _MARGIN + _NUM_TILES * _TILE + (_NUM_TILES - 1) * _GAP
+_CHART_TOP, _CHART_HEIGHT = 150, 340
+_AXIS_WIDTH = 64
+_TILES_TOP = _CHART_TOP + _CHART_HEIGHT + 92
+_HEIGHT = _TILES_TOP + _TILE + 92
+
+_PAPER, _INK, _SOFT, _GRID = "#ffffff", "#1d2733", "#66727f", "#e3e8ed"
+_AREA, _STEP, _DOT = "#dbe7f3", "#2f6fab", "#d9622b"
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def choose_prefixes(num_bytes: int) -> list[int]:
+    """Return at most six lengths to show of a stream, rising, the last one the whole stream."""
+    lengths = [128 << power for power in range(24) if 128 << power < num_bytes * 0.9]
+    return [*lengths[-(_NUM_TILES - 1) :], num_bytes]
+
+
+def draw_stream(codec: Codec, stream: bytes, info: StreamInfo, *, title: str) -> NDArray[np.uint8]:
+    """Draw a stream.
+
+    Args:
+        codec: What made the stream; decodes and classifies its beginnings.
+        stream: The stream.
+        info: ``codec.info(stream)``.
+        title: The headline.
+
+    Returns:
+        The drawing, uint8 RGB ``[height, width, 3]``.
+
+    Raises:
+        PncError: The stream cannot be decoded.
+    """
+    image = Image.new("RGB", (_WIDTH, _HEIGHT), _PAPER)
+    draw = ImageDraw.Draw(image)
+    prefixes = choose_prefixes(len(stream))
+    known = [layer for layer in info.layers if layer.num_known]
+    title = _shorten(draw, title, _font(34), _WIDTH - 2 * _MARGIN)
+    draw.text((_MARGIN, 36), title, _INK, _font(34))
+    state = "complete" if info.complete else "cut short"
+    facts = (
+        f"checkpoint {codec.checkpoint.name} {info.checkpoint_id}   ·   {len(stream):,} bytes"
+        f"   ·   {len(known)} of {len(info.layers)} layers   ·   {state}"
+    )
+    draw.text((_MARGIN, 86), facts, _SOFT, _font(20))
+    _draw_chart(draw, [layer.num_bytes for layer in info.layers], len(stream), prefixes)
+    for column, length in enumerate(prefixes):
+        left = _MARGIN + column * (_TILE + _GAP)
+        pixels = codec.decode(stream[:length])
+        best = codec.classify(pixels, top=1)[0]
+        _draw_tile(image, left, pixels, f"{length:,} bytes", f"{best.label} {best.probability:.0%}")
+    return np.asarray(image, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Maps layers and bytes to pixels."""
+
+    num_layers: int
+    top_bytes: float
+
+    def x(self, layer: float) -> float:
+        width = _WIDTH - 2 * _MARGIN - _AXIS_WIDTH
+        return _MARGIN + _AXIS_WIDTH + width * layer / max(self.num_layers, 1)
+
+    def y(self, num_bytes: float) -> float:
+        return _CHART_TOP + _CHART_HEIGHT * (1 - num_bytes / self.top_bytes)
+
+
+def _draw_chart(
+    draw: ImageDraw.ImageDraw, layer_bytes: list[float], num_bytes: int, prefixes: list[int]
+) -> None:
+    header = max(num_bytes - sum(layer_bytes), 0.0)
+    ends = list(itertools.accumulate(layer_bytes, initial=header))
+    tick = _round_step(max(num_bytes, 1) / 5)
+    axes = _Axes(len(layer_bytes), tick * max(1, -(-max(num_bytes, 1) // tick)))
+    bottom, right = axes.y(0), axes.x(len(layer_bytes))
+    small = _font(16)
+    for value in range(0, int(axes.top_bytes) + 1, tick):
+        y = axes.y(value)
+        draw.line([(axes.x(0), y), (right, y)], _GRID if value else _SOFT, 1)
+        draw.text((axes.x(0) - 12, y), f"{value:,}", _SOFT, small, anchor="rm")
+    bar_gap = 1 if axes.x(1) - axes.x(0) > 4 else 0
+    for layer, (start, end) in enumerate(itertools.pairwise(ends)):
+        left, edge = axes.x(layer), axes.x(layer + 1) - bar_gap
+        if end > start:
+            draw.rectangle([left, axes.y(start), edge, bottom - 1], _AREA)
+            draw.rectangle([left, min(axes.y(end), axes.y(start) - 2), edge, axes.y(start)], _STEP)
+    every = _round_step(max(len(layer_bytes) / 12, 1))
+    for layer in range(0, len(layer_bytes), every):
+        middle = axes.x(layer + 0.5)
+        draw.text((middle, bottom + 8), str(layer), _SOFT, small, anchor="ma")
+    draw.text((right, bottom + 32), "layer, in the order of sending", _SOFT, small, anchor="ra")
+    caption = "bytes, summed up   (dark: the layer's own;  dots: where the pictures below stop)"
+    draw.text((axes.x(0), _CHART_TOP - 12), caption, _SOFT, small, anchor="ls")
+    for length in prefixes:
+        x, y = axes.x(_layer_at(ends, length)), axes.y(length)
+        draw.ellipse([x - 6, y - 6, x + 6, y + 6], _DOT, _PAPER, 2)
+
+
+def _draw_tile(
+    image: Image.Image, left: int, pixels: NDArray[np.uint8], size: str, verdict: str
+) -> None:
+    draw = ImageDraw.Draw(image)
+    tile = Image.fromarray(pixels).resize((_TILE, _TILE))
+    image.paste(tile, (left, _TILES_TOP))
+    draw.rectangle([left - 1, _TILES_TOP - 1, left + _TILE, _TILES_TOP + _TILE], outline=_GRID)
+    draw.ellipse([left, _TILES_TOP + _TILE + 18, left + 12, _TILES_TOP + _TILE + 30], _DOT)
+    draw.text((left + 22, _TILES_TOP + _TILE + 12), size, _INK, _font(20))
+    verdict = _shorten(draw, verdict, _font(18), _TILE)
+    draw.text((left, _TILES_TOP + _TILE + 42), verdict, _SOFT, _font(18))
+
+
+def _layer_at(ends: list[float], num_bytes: float) -> float:
+    """Return how many layers, with a fraction, lie within the first bytes."""
+    for layer, (start, end) in enumerate(itertools.pairwise(ends)):
+        if num_bytes < end:
+            return layer + max(num_bytes - start, 0.0) / (end - start)
+    filled = [layer for layer, (a, b) in enumerate(itertools.pairwise(ends), 1) if b > a]
+    return float(max(filled, default=0))
+
+
+def _round_step(at_least: float) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20, ... that is not below a number."""
+    steps = (factor * int(10.0**power) for power in range(12) for factor in (1, 2, 5))
+    return next(step for step in steps if step >= at_least)
+
+
+def _font(size: int) -> _Font:
+    return ImageFont.load_default(size)
+
+
+def _shorten(draw: ImageDraw.ImageDraw, text: str, font: _Font, width: int) -> str:
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(text + "...", font) > width:
+        text = text[:-1]
+    return text + "..."
