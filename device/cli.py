@@ -76,10 +76,13 @@ def run(
         bool, typer.Option("--json", help="One JSON object per line on stdout.")
     ] = False,
 ) -> None:
-    """Take pictures, encode them and send what the link carries before each deadline.
+    """Take pictures, encode them and send what the link carries in time.
 
-    A picture is taken for every deadline. A link that goes away is opened again, and the device
-    goes on with its newest picture. Ctrl-C and SIGTERM end it cleanly, with status 0.
+    A picture is taken for every deadline; nothing of it is sent afterwards.
+
+    A link that goes away is opened again; the newest picture goes on.
+
+    Ctrl-C and SIGTERM end it cleanly, with status 0.
     """
     from device.agent import Camera, Manifest, PacedSender, run_agent
     from device.sources import open_source

@@ -72,8 +72,9 @@ def encode(
 ) -> None:
     """Encode pictures to streams (.pnc); any beginning of a stream decodes.
 
-    A stream goes beside its picture, or at the same place below --out. Existing files are
-    overwritten only with --force.
+    A stream goes beside its picture, or at the same place below --out.
+
+    Existing files are overwritten only with --force.
     """
     inputs = find_inputs(pictures, PICTURE_SUFFIXES)
     sink = _Sink(out, STREAM_SUFFIX, inputs, force=force, as_json=as_json)
@@ -109,10 +110,11 @@ def decode(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Decode streams, or their first --bytes bytes, to PNG pictures of 224 x 224 pixels.
+    """Decode streams, or their first bytes, to PNG pictures of 224 x 224 pixels.
 
-    A picture goes beside its stream, or at the same place below --out. Existing files are
-    overwritten only with --force.
+    A picture goes beside its stream, or at the same place below --out.
+
+    Existing files are overwritten only with --force.
     """
     inputs = find_inputs(streams, (STREAM_SUFFIX,))
     sink = _Sink(out, ".png", inputs, force=force, as_json=as_json)
@@ -155,7 +157,7 @@ def classify(
 ) -> None:
     """Name what pictures or streams show.
 
-    With --bytes N a picture is encoded first, and judged by what N bytes of its stream tell.
+    With --bytes N a picture is encoded first, and judged by N bytes of it.
     """
     items = find_inputs(inputs, {*PICTURE_SUFFIXES, STREAM_SUFFIX})
     codec = _load(checkpoint)
@@ -201,10 +203,9 @@ def inspect(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a stream holds, layer by layer, and what its beginnings look like.
+    """Show what a stream holds, layer by layer. A picture is encoded first.
 
-    With --out also as a picture: the bytes of each layer, and the picture after several numbers of
-    bytes with what the classifier makes of it. A picture is encoded first.
+    With --out also as a picture: bytes by layer, and what beginnings look like.
     """
     (item,) = find_inputs([stream], {*PICTURE_SUFFIXES, STREAM_SUFFIX})
     if isinstance(item, PncError):

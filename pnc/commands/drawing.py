@@ -5,7 +5,7 @@ Drawn with Pillow alone, so that a device and a server without plotting packages
     title
     checkpoint, bytes, layers
     cumulative bytes by layer, with a dot where each tile below stops
-    tiles: the picture after 128, 256, ... bytes, what the classifier makes of it
+    tiles: the picture after 64, 128, ... bytes, what the classifier makes of it
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TILE = 224
 _GAP = 24
 _MARGIN = 48
 _WIDTH = 2 * _MARGIN + _NUM_TILES * _TILE + (_NUM_TILES - 1) * _GAP
-_CHART_TOP, _CHART_HEIGHT = 150, 340
+_CHART_TOP, _CHART_HEIGHT = 172, 340
 _AXIS_WIDTH = 64
 _TILES_TOP = _CHART_TOP + _CHART_HEIGHT + 92
 _HEIGHT = _TILES_TOP + _TILE + 92
@@ -41,7 +41,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def choose_prefixes(num_bytes: int) -> list[int]:
     """Return at most six lengths to show of a stream, rising, the last one the whole stream."""
-    lengths = [128 << power for power in range(24) if 128 << power < num_bytes * 0.9]
+    lengths = [16 << power for power in range(24) if 16 << power < num_bytes * 0.9]
     return [*lengths[-(_NUM_TILES - 1) :], num_bytes]
 
 
@@ -72,7 +72,7 @@ def draw_stream(codec: Codec, stream: bytes, info: StreamInfo, *, title: str) ->
         f"   ·   {len(known)} of {len(info.layers)} layers   ·   {state}"
     )
     draw.text((_MARGIN, 86), facts, _SOFT, _font(20))
-    _draw_chart(draw, [layer.num_bytes for layer in info.layers], len(stream), prefixes)
+    _draw_chart(image, [layer.num_bytes for layer in info.layers], len(stream), prefixes)
     for column, length in enumerate(prefixes):
         left = _MARGIN + column * (_TILE + _GAP)
         pixels = codec.decode(stream[:length])
@@ -97,8 +97,9 @@ class _Axes:
 
 
 def _draw_chart(
-    draw: ImageDraw.ImageDraw, layer_bytes: list[float], num_bytes: int, prefixes: list[int]
+    image: Image.Image, layer_bytes: list[float], num_bytes: int, prefixes: list[int]
 ) -> None:
+    draw = ImageDraw.Draw(image)
     header = max(num_bytes - sum(layer_bytes), 0.0)
     ends = list(itertools.accumulate(layer_bytes, initial=header))
     tick = _round_step(max(num_bytes, 1) / 5)
@@ -123,8 +124,7 @@ def _draw_chart(
     caption = "bytes, summed up   (dark: the layer's own;  dots: where the pictures below stop)"
     draw.text((axes.x(0), _CHART_TOP - 12), caption, _SOFT, small, anchor="ls")
     for length in prefixes:
-        x, y = axes.x(_layer_at(ends, length)), axes.y(length)
-        draw.ellipse([x - 6, y - 6, x + 6, y + 6], _DOT, _PAPER, 2)
+        _draw_dot(image, axes.x(_layer_at(ends, length)), axes.y(length))
 
 
 def _draw_tile(
@@ -134,10 +134,19 @@ def _draw_tile(
     tile = Image.fromarray(pixels).resize((_TILE, _TILE))
     image.paste(tile, (left, _TILES_TOP))
     draw.rectangle([left - 1, _TILES_TOP - 1, left + _TILE, _TILES_TOP + _TILE], outline=_GRID)
-    draw.ellipse([left, _TILES_TOP + _TILE + 18, left + 12, _TILES_TOP + _TILE + 30], _DOT)
+    _draw_dot(image, left + 6, _TILES_TOP + _TILE + 24)
     draw.text((left + 22, _TILES_TOP + _TILE + 12), size, _INK, _font(20))
     verdict = _shorten(draw, verdict, _font(18), _TILE)
     draw.text((left, _TILES_TOP + _TILE + 42), verdict, _SOFT, _font(18))
+
+
+def _draw_dot(image: Image.Image, x: float, y: float) -> None:
+    """Draw a smooth dot of 12 pixels with a pale rim; Pillow's own are ragged."""
+    dot = Image.new("RGB", (64, 64), _PAPER)
+    mask = Image.new("L", (64, 64))
+    ImageDraw.Draw(dot).ellipse([8, 8, 55, 55], _DOT)
+    ImageDraw.Draw(mask).ellipse([0, 0, 63, 63], 255)
+    image.paste(dot.reduce(4), (round(x) - 8, round(y) - 8), mask.reduce(4))
 
 
 def _layer_at(ends: list[float], num_bytes: float) -> float:

@@ -1,0 +1,45 @@
+"""A stream as a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pnc.commands.drawing import choose_prefixes, draw_stream
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "expected"),
+    [
+        (0, [0]),
+        (10, [10]),
+        (17, [17]),
+        (40, [16, 32, 40]),
+        (1100, [32, 64, 128, 256, 512, 1100]),
+        (2059, [64, 128, 256, 512, 1024, 2059]),
+    ],
+)
+def test_prefixes_double_and_end_with_all(num_bytes: int, expected: list[int]) -> None:
+    assert choose_prefixes(num_bytes) == expected
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 100, 259])
+def test_every_length_can_be_drawn(length: int, fake_codec: Any) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
+    stream = fake_codec.encode(noise)[:length]
+    drawing = draw_stream(fake_codec, stream, fake_codec.info(stream), title="t" * 300)
+    assert drawing.dtype == np.uint8
+    assert drawing.shape[2] == 3
+    assert (drawing[:, :8] == 255).all(), "the margin is clean"
+
+
+def test_more_bytes_reach_higher(fake_codec: Any) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
+    whole = fake_codec.encode(noise)
+    inked = [
+        int((draw_stream(fake_codec, part, fake_codec.info(part), title="t") != 255).sum())
+        for part in (whole[:20], whole)
+    ]
+    assert inked[0] < inked[1]
