@@ -320,6 +320,7 @@ def _info_record(item: Input, info: StreamInfo, out: Path | None) -> dict[str, A
             {
                 "index": layer.index,
                 "channel": layer.channel,
+                "shift": layer.shift,
                 "symbols": layer.num_symbols,
                 "known": layer.num_known,
                 "bytes": round(layer.num_bytes, 2),
@@ -342,7 +343,7 @@ def _print_layers(item: Input, info: StreamInfo) -> None:
         markup=False,
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("layer", "channel", "symbols", "known", "bytes", "sum", ""):
+    for heading in ("layer", "channel", "shift", "symbols", "known", "bytes", "sum", ""):
         table.add_column(heading, justify="left" if not heading else "right")
     largest = max((layer.num_bytes for layer in info.layers), default=0.0) or 1.0
     total = 0.0
@@ -352,6 +353,7 @@ def _print_layers(item: Input, info: StreamInfo) -> None:
         table.add_row(
             str(layer.index),
             str(layer.channel),
+            str(layer.shift),
             f"{layer.num_symbols:,}",
             f"{known:.0%}",
             f"{layer.num_bytes:,.1f}",

@@ -21,7 +21,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-import pnc
 from pnc.errors import PncError
 
 __all__ = ["Finding", "check_all", "doctor"]
@@ -37,6 +36,10 @@ RUNTIMES = {
 
 NEEDED = ("numpy", "pillow", "constriction", "pyserial", "typer", "rich")
 EXTRAS = {"server": ("fastapi", "uvicorn"), "train": ("keras", "tensorflow")}
+
+DEVICE_FILES = ("encoder.tflite", "priors.json")
+SERVER_FILES = ("decoder.tflite", "classifier.tflite")
+"""What encoding needs, and what only decoding and classifying need."""
 
 MIN_FREE_BYTES = 200 * 2**20
 """Less free disk space brings a warning: a day of results of one device is about this much."""
@@ -144,26 +147,33 @@ def _check_checkpoints(names: list[str] | None) -> Iterator[Finding]:
 
 
 def _check_checkpoint(name: str) -> Finding:
-    """Load a checkpoint, which compares all hashes, and send a picture through it."""
+    """Compare all hashes of a checkpoint, and send a picture through what is there."""
     what = f"checkpoint {name}"
     try:
         from pnc.codec.codec import Codec
 
         codec = Codec.load(name)
+        checkpoint = codec.checkpoint
+        there = [file for file in checkpoint.files if (checkpoint.folder / file).exists()]
+        for file in {*there, *DEVICE_FILES}:
+            checkpoint.read(file)
         codec.encode(_grey_picture())
         begin = time.perf_counter()
         stream = codec.encode(_grey_picture())
         milliseconds = 1e3 * (time.perf_counter() - begin)
-        codec.classify(codec.decode(stream), top=1)
+        missing = sorted({*SERVER_FILES}.difference(there))
+        if not missing:
+            codec.classify(codec.decode(stream), top=1)
     except (PncError, ImportError) as error:
         return Finding("problem", what, str(error))
-    checkpoint = codec.checkpoint
-    return Finding(
-        "ok",
-        what,
-        f"{checkpoint.id}, {len(checkpoint.classes)} classes, all hashes match, "
-        f"encodes in {milliseconds:.1f} ms",
+    text = (
+        f"{checkpoint.id}, {len(checkpoint.classes)} classes, {len(there)} hashes match, "
+        f"encodes in {milliseconds:.1f} ms"
     )
+    if missing:
+        todo = f"no {' and no '.join(missing)}: enough for a device; copy them to decode here"
+        return Finding("warning", what, f"{text}; {todo}")
+    return Finding("ok", what, text)
 
 
 def _check_ports() -> Iterator[Finding]:
@@ -220,12 +230,13 @@ def _check_memory() -> Iterator[Finding]:
 
 
 def _shipped_checkpoints() -> list[str]:
-    """Return the names of the checkpoints in the wheel, or in the source tree."""
-    package = Path(pnc.__file__).parent
-    for folder in (package / "_checkpoints", package.parent / "checkpoints"):
-        if folder.is_dir():
-            return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
-    return []
+    """Return the names of the checkpoints that can be found by name."""
+    from pnc.codec.checkpoint import MANIFEST, search_folders
+
+    found = {
+        path.parent.name for folder in search_folders() for path in folder.glob(f"*/{MANIFEST}")
+    }
+    return sorted(found)
 
 
 def _grey_picture() -> Any:

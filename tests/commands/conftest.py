@@ -64,6 +64,7 @@ class FakeCodec:
             SimpleNamespace(
                 index=layer,
                 channel=layer % 2,
+                shift=0,
                 num_symbols=size,
                 num_known=min(max(rest - layer * size, 0), size),
                 num_bytes=float(min(max(rest - layer * size, 0), size)),

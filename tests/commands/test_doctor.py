@@ -20,13 +20,19 @@ Run = Callable[..., Any]
 
 
 class GoodCodec:
-    checkpoint = SimpleNamespace(id="1234abcd", classes=("a", "b"))
+    def __init__(self, folder: Path, altered: str) -> None:
+        def read(file: str) -> bytes:
+            if file == altered:
+                raise CheckpointError(f"bad: {file} was altered; copy the folder again")
+            return (folder / file).read_bytes()
 
-    @classmethod
-    def load(cls, name: str) -> GoodCodec:
-        if name == "bad":
-            raise CheckpointError("bad: encoder.tflite was altered; copy the folder again")
-        return cls()
+        self.checkpoint = SimpleNamespace(
+            id="1234abcd",
+            classes=("a", "b"),
+            folder=folder,
+            files=doctor.DEVICE_FILES + doctor.SERVER_FILES,
+            read=read,
+        )
 
     def encode(self, picture: Any) -> bytes:
         return b"stream"
@@ -39,13 +45,23 @@ class GoodCodec:
 
 
 @pytest.fixture(autouse=True)
-def healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A healthy machine; the folder of its checkpoint."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    for file in doctor.DEVICE_FILES + doctor.SERVER_FILES:
+        (folder / file).write_bytes(b"content")
+
+    def load(name: str) -> GoodCodec:
+        return GoodCodec(folder, altered="encoder.tflite" if name == "bad" else "")
+
     module = ModuleType("pnc.codec.codec")
-    module.Codec = GoodCodec  # type: ignore[attr-defined]
+    module.Codec = SimpleNamespace(load=load)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pnc.codec.codec", module)
     monkeypatch.setattr(doctor, "_shipped_checkpoints", lambda: ["belt"])
     monkeypatch.setattr(doctor, "_version", lambda package: "1.0")
     monkeypatch.setattr("serial.tools.list_ports.comports", list)
+    return folder
 
 
 def findings(what: str, checkpoints: list[str] | None = None) -> list[Finding]:
@@ -56,7 +72,7 @@ def test_a_healthy_machine_ends_with_status_0(pnc: Run) -> None:
     ended = pnc("doctor")
     assert ended.status == 0
     assert "0 problems" in ended.out
-    assert "1234abcd, 2 classes, all hashes match" in ended.out
+    assert "1234abcd, 2 classes, 4 hashes match" in ended.out
 
 
 def test_a_problem_ends_with_status_1_and_says_what_to_do(pnc: Run) -> None:
@@ -90,6 +106,22 @@ def test_no_checkpoint_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_shipped_checkpoints", list)
     (finding,) = findings("checkpoint")
     assert finding.state == "problem"
+
+
+def test_a_checkpoint_for_devices_is_a_warning(folder: Path) -> None:
+    (folder / "classifier.tflite").unlink()
+    (finding,) = findings("checkpoint")
+    assert finding.state == "warning"
+    assert "3 hashes match" in finding.text
+    assert "no classifier.tflite: enough for a device" in finding.text
+
+
+def test_shipped_checkpoints_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "manifest.json").write_text("{}")
+    monkeypatch.undo()
+    monkeypatch.setenv("PNC_CHECKPOINTS", str(tmp_path))
+    assert "mine" in doctor._shipped_checkpoints()
 
 
 def test_a_port_that_is_not_permitted_names_the_group(
