@@ -56,11 +56,11 @@ class SenderConfig:
     """The window as a multiple of ack rate times round trip; 2 keeps one round trip in reserve."""
     initial_rtt_s: float = 0.2
     """Round trip assumed before one was measured, seconds."""
-    probe_max_s: float = 0.5
+    probe_max_s: float = 0.2
     """Longest pause between two probes of a link that is silent, seconds."""
     hello_interval_s: float = 0.25
     """Pause after the first HELLO; doubles up to hello_interval_max_s, seconds."""
-    hello_interval_max_s: float = 2.0
+    hello_interval_max_s: float = 1.0
     """Longest pause between two HELLO frames, seconds."""
     result_wait_s: float = 1.0
     """Pause before an END that arrived is repeated to ask for its RESULT; doubles, seconds."""

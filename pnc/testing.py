@@ -15,7 +15,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from pnc.errors import ConfigError
@@ -133,6 +133,11 @@ class _Direction:
         return min(times, default=None)
 
 
+def _with_other_seeds(config: VirtualLinkConfig) -> VirtualLinkConfig:
+    channel = replace(config.channel, seed=config.channel.seed + 1)
+    return replace(config, channel=channel, seed=config.seed + 1)
+
+
 class VirtualPair:
     """A sender and a receiver joined by a virtual link.
 
@@ -140,7 +145,7 @@ class VirtualPair:
         sender: The device's end.
         receiver: The edge server's end.
         forward: From sender to receiver.
-        back: From receiver to sender; as ``forward`` if None.
+        back: From receiver to sender; as ``forward`` with other seeds if None.
         result_after_s: Seconds from a picture's end to its result, sent as ``b"ok"``; None sends
             no results.
     """
@@ -163,7 +168,7 @@ class VirtualPair:
         self.on_sent: Callable[[float, bytes], None] = lambda now, data: None
         """Called with the time and every portion of bytes the sender writes."""
         self._forward = _Direction(forward)
-        self._back = _Direction(back or forward)
+        self._back = _Direction(back or _with_other_seeds(forward))
         self._result_after_s = result_after_s
         self._actions: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()

@@ -48,6 +48,7 @@ class ReceiverStatistics:
     wire_bytes_received: int = 0
     wire_bytes_sent: int = 0
     bad_frames: int = 0
+    contradictions: int = 0
     data_frames: int = 0
     used_bytes: int = 0
     duplicate_bytes: int = 0
@@ -289,7 +290,7 @@ class Receiver:
             picture.late_bytes += num_bytes
             self.statistics.late_bytes += num_bytes
         elif data.num_packets != picture.num_packets:
-            self.statistics.bad_frames += 1
+            self.statistics.contradictions += 1
         elif data.index in picture.packets:
             self.statistics.duplicate_bytes += num_bytes
         else:

@@ -23,8 +23,15 @@ RATE_HORIZON_S = 1.0
 RTT_HORIZON_S = 10.0
 """The shortest round trip of this long counts: long enough to see an empty queue once."""
 
-MIN_PROBE_S = 0.05
+MIN_PROBE_S = 0.03
 """A silent link is not probed sooner: a busy receiver answers this late now and then."""
+
+LOSS_SMOOTHING = 1 / 32
+"""Weight of one frame in the loss rate: a second or so of a slow link."""
+
+LOSS_ROOM = 8.0
+"""Window added per unit of loss rate: so much that a few lost frames or ACKs in a row do not stop
+the flow of ACKs that clocks the sender. Of 4, 6, 8 and 10, 8 carried most at 5 to 30 % of loss."""
 
 
 class OutgoingPicture:
@@ -101,6 +108,8 @@ class WindowControl:
         """Smoothed round trip (RFC 6298), seconds; None before the first."""
         self.probes = 0
         """Probes since the last sign of life."""
+        self.loss_rate = 0.0
+        """Smoothed share of DATA frames that did not arrive, 0 to 1."""
         self._rtt_variation_s = 0.0
         self._rates: deque[tuple[float, float]] = deque()
         self._rtts: deque[tuple[float, float]] = deque()
@@ -116,7 +125,7 @@ class WindowControl:
             window = max(low, config.window_start_bytes)
         else:
             wanted = config.window_gain * self.rate_bytes_per_s * self._rtts[0][1]
-            window = max(low, int(wanted))
+            window = int(max(low, wanted) * (1 + LOSS_ROOM * self.loss_rate))
         return min(window, config.window_max_bytes, granted_bytes)
 
     def arrives_by(self, deadline: float, num_bytes: int, now: float) -> bool:
@@ -134,8 +143,8 @@ class WindowControl:
         if self.smoothed_rtt_s is None:
             base = 2 * self._config.initial_rtt_s
         else:
-            base = max(MIN_PROBE_S, self.smoothed_rtt_s + 4 * self._rtt_variation_s)
-        return float(min(base * 2**self.probes, max(base, self._config.probe_max_s)))
+            base = max(MIN_PROBE_S, self.smoothed_rtt_s + 2 * self._rtt_variation_s)
+        return float(min(base * (1 + self.probes), max(base, self._config.probe_max_s)))
 
     def on_sent(self, frame: SentFrame) -> None:
         """Account for a frame that goes out."""
@@ -153,13 +162,15 @@ class WindowControl:
     def on_gone(self, frame: SentFrame) -> None:
         """A frame has left the link without arriving."""
         self.in_flight_bytes -= frame.num_bytes
+        if frame.num_bytes:
+            self.loss_rate += LOSS_SMOOTHING * (1 - self.loss_rate)
 
     def on_delivered(self, frame: SentFrame, now: float) -> None:
-        """A frame arrived: update rate, round trip and patience."""
+        """A frame arrived: update the rate and the shortest round trip."""
         self.in_flight_bytes -= frame.num_bytes
-        self.on_rtt(now - frame.sent_at)
         if not frame.num_bytes:
             return
+        self.loss_rate -= LOSS_SMOOTHING * self.loss_rate
         self._delivered_bytes += frame.num_bytes
         self._delivered_at = now
         _push_best(self._rtts, now, now - frame.sent_at, RTT_HORIZON_S, smaller=True)

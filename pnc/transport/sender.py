@@ -36,7 +36,7 @@ __all__ = ["Sender", "SenderStatistics"]
 MAX_ENDED = 16
 """Ended pictures whose results a sender still waits for; the oldest is given up for a newer."""
 
-MAX_SILENT_PROBES = 16
+MAX_SILENT_PROBES = 32
 """Probes without an answer after which a sender begins anew with HELLO."""
 
 MAX_HELLOS = 8
@@ -365,6 +365,8 @@ class Sender:
                 continue
             self._control.probes = 0
             frame = self._in_flight.pop(seq)
+            if behind == 0:
+                self._control.on_rtt(now - frame.sent_at)
             if behind == 0 or (behind <= ACK_SPAN and not ack.missing >> (behind - 1) & 1):
                 self._delivered(frame, now)
             else:

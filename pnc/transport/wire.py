@@ -293,7 +293,7 @@ def _body(frame: Frame) -> bytes:
             return head + encode_varint(frame.window_bytes)
         case Who():
             return struct.pack("<B3sB", _WHO, MAGIC, PROTOCOL_VERSION)
-        case Foreign():
+        case _:
             raise LocalProtocolError("a frame of another protocol version cannot be written")
 
 

@@ -127,7 +127,7 @@ class Channel:
             return
         allowed = self.config.trace.bytes_between(self._busy_since, now - self._start_s)
         count = min(int(allowed + 1e-3) - self._served_bytes, len(self._fifo))
-        if count <= 0:
+        if count < min(self._quantum_bytes, len(self._fifo)):
             return
         served = bytes(self._fifo[:count])
         del self._fifo[:count]

@@ -1,0 +1,96 @@
+"""Window, patience, and which packet is next."""
+
+from __future__ import annotations
+
+import pytest
+
+from pnc.config import SenderConfig
+from pnc.transport.scheduler import MIN_PROBE_S, OutgoingPicture, SentFrame, WindowControl
+from pnc.transport.wire import wire_bytes
+
+
+def send_and_ack(control: WindowControl, at: float, rtt_s: float, num_bytes: int) -> None:
+    frame = SentFrame(at, num_bytes)
+    control.on_sent(frame)
+    control.on_delivered(frame, at + rtt_s)
+
+
+def test_packets_come_in_priority_order_and_lost_ones_keep_their_rank() -> None:
+    picture = OutgoingPicture(1, [b"a", b"bb", b"ccc"], deadline=1.0)
+    assert [picture.take() for _ in range(3)] == [b"a", b"bb", b"ccc"]
+    assert picture.peek() is None
+    picture.lost(2)
+    picture.lost(0)
+    assert picture.peek() == 0
+    picture.delivered(0)
+    assert picture.peek() == 2
+    assert picture.bytes_sent == 6
+    assert not picture.complete
+    picture.delivered(1)
+    picture.delivered(2)
+    assert picture.complete
+    picture.restart()
+    assert picture.peek() == 0
+
+
+def test_window_begins_at_its_start_and_obeys_the_grant() -> None:
+    control = WindowControl(SenderConfig(window_start_bytes=2000))
+    assert control.window_bytes(16384) == pytest.approx(2000, abs=1)
+    assert control.window_bytes(700) == 700
+
+
+def test_window_follows_rate_times_round_trip_within_bounds() -> None:
+    control = WindowControl(SenderConfig(window_max_bytes=4000))
+    send_and_ack(control, 0.0, 0.1, 1000)
+    assert control.rate_bytes_per_s == pytest.approx(10_000)
+    assert control.window_bytes(16384) == pytest.approx(2000, abs=1)
+    send_and_ack(control, 1.0, 0.1, 9000)
+    assert control.window_bytes(16384) == pytest.approx(4000, abs=1)
+    slow = WindowControl(SenderConfig())
+    send_and_ack(slow, 0.0, 0.01, 100)
+    assert slow.window_bytes(16384) == max(512, 2 * wire_bytes(244))
+
+
+def test_rate_forgets_an_old_maximum_but_not_for_lack_of_pictures() -> None:
+    control = WindowControl(SenderConfig())
+    send_and_ack(control, 0.0, 0.1, 1000)
+    send_and_ack(control, 0.5, 0.1, 100)
+    assert control.rate_bytes_per_s == pytest.approx(10_000)
+    send_and_ack(control, 5.0, 0.1, 100)
+    assert control.rate_bytes_per_s == pytest.approx(1_000)
+    control.on_idle()
+    send_and_ack(control, 9.0, 0.1, 10)
+    assert control.rate_bytes_per_s == pytest.approx(1_000)
+
+
+def test_acks_that_come_bunched_give_no_rate() -> None:
+    control = WindowControl(SenderConfig())
+    send_and_ack(control, 0.0, 0.1, 100)
+    first, second = SentFrame(1.0, 100), SentFrame(1.0, 100)
+    control.on_sent(first)
+    control.on_delivered(first, 1.1)
+    control.in_flight_bytes = 50
+    control.on_sent(second)
+    control.on_delivered(second, 1.1)
+    assert control.rate_bytes_per_s == pytest.approx(1000)
+
+
+def test_hopeless_frames_are_held_but_never_for_good() -> None:
+    control = WindowControl(SenderConfig())
+    assert control.arrives_by(0.0, 500, 1.0)
+    send_and_ack(control, 0.0, 1.0, 1000)
+    assert control.arrives_by(0.0, 500, 1.0)
+    control.on_sent(SentFrame(2.0, 500))
+    assert control.arrives_by(3.0, 500, 2.0)
+    assert not control.arrives_by(2.9, 500, 2.0)
+
+
+def test_patience_grows_with_probes_up_to_its_limit() -> None:
+    control = WindowControl(SenderConfig(initial_rtt_s=0.1, probe_max_s=0.5))
+    assert control.patience_s == 0.2
+    control.probes = 9
+    assert control.patience_s == 0.5
+    control.probes = 0
+    for _ in range(50):
+        control.on_rtt(0.001)
+    assert control.patience_s == MIN_PROBE_S
