@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from device.agent import PictureReport
+from pnc.commands.files import count_noun
 from pnc.errors import ImageError, LinkError
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ class Tally:
     def __str__(self) -> str:
         """Return the counts as one line."""
         broken = f", {self.num_broken} skipped as unreadable" if self.num_broken else ""
+        right = f"; {self.num_right:,} of {self.num_labelled:,} right" if self.num_labelled else ""
         return (
-            f"{self.num_pictures:,} sent{broken}, {self.num_results:,} results, "
-            f"{self.bytes_sent:,} bytes"
+            f"{self.num_pictures:,} sent{broken}, {count_noun(self.num_results, 'result')}, "
+            f"{count_noun(self.bytes_sent, 'byte')}{right}"
         )
 
 
