@@ -85,8 +85,8 @@ def serve(
                 num_workers=workers or max(1, (os.cpu_count() or 2) - 1),
                 previews_per_second=previews,
             )
-            server.start(link, open_link=open_link)
             try:
+                server.start(link, open_link=open_link)
                 _serve_until_signal(server, listener, host, as_json)
             finally:
                 server.stop()

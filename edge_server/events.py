@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 __all__ = ["Broadcaster"]
@@ -59,7 +59,7 @@ class Broadcaster:
             for subscriber in self._subscribers:
                 _wake(subscriber)
 
-    async def subscribe(self) -> AsyncIterator[str]:
+    async def subscribe(self) -> AsyncGenerator[str, None]:
         """Yield events as text until the broadcaster closes; a comment when it is quiet."""
         subscriber = _Subscriber()
         with self._lock:

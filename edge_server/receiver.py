@@ -1,24 +1,23 @@
-"""One thread per link: bytes in, ended pictures out, acknowledgements back.
+"""One link: bytes in, ended pictures out, acknowledgements back.
 
 :class:`Intake` is the part without a clock and without I/O: it turns the events of a
 :class:`~pnc.Receiver` into ended pictures and answers from the store what was stored before.
-:class:`LinkReceiver` runs it over a real link and opens the link again when it goes away.
+:class:`LinkReceiver` runs both over a real link, which is opened again when it goes away.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from edge_server.store import PictureKey, StoredResult
 from edge_server.workers import EndedPicture, Snapshot
 from pnc.config import ReceiverConfig
-from pnc.errors import LinkError, LinkLostError, RemoteProtocolError, StoreError
+from pnc.errors import PncError, StoreError
+from pnc.transport.driver import Driver
 from pnc.transport.events import (
     DeviceConnected,
     Event,
@@ -30,12 +29,6 @@ from pnc.transport.links.base import Link
 from pnc.transport.receiver import Receiver
 
 __all__ = ["Desk", "Intake", "LinkReceiver", "LinkState"]
-
-POLL_S = 0.01
-"""Longest wait for bytes: also the longest wait of a result before it is sent."""
-
-REOPEN_S = 1.0
-"""Pause between attempts to open a link that went away."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +71,8 @@ class LinkState:
 
     url: str
     state: str
-    """"opening", "waiting" (no device yet), "connected", "lost"."""
+    """``open`` (no device yet), ``connected``, ``lost`` (it is opened again), ``refused`` (a device
+    of another protocol version), ``closed``."""
     device_name: str | None = None
     message: str | None = None
     """What is wrong, one line."""
@@ -88,7 +82,6 @@ class LinkState:
 class _CurrentPicture:
     key: PictureKey
     deadline_s: float
-    num_packets: int
     packets: dict[int, bytes]
 
 
@@ -98,46 +91,43 @@ class Intake:
     Args:
         url: The link, as it is stored with each result.
         desk: The rest of the server.
-        receiver: The sans-I/O end of the protocol.
+        send_result: How to tell the device a stored result.
     """
 
-    def __init__(self, url: str, desk: Desk, receiver: Receiver) -> None:
+    def __init__(
+        self, url: str, desk: Desk, send_result: Callable[[PictureKey, bytes], None]
+    ) -> None:
         self.url = url
-        self.receiver = receiver
         self.device: DeviceConnected | None = None
+        self.was_lost = False
         self._desk = desk
+        self._send_result = send_result
         self._current: _CurrentPicture | None = None
 
-    def handle(self, events: Sequence[Event], now: float, wall_offset_s: float) -> None:
-        """Pass events on.
+    def handle(self, event: Event, wall_offset_s: float) -> None:
+        """Pass an event on.
 
         Args:
-            events: From the receiver, in order.
-            now: The receiver's clock, seconds.
+            event: From the receiver, in order.
             wall_offset_s: Add it to the receiver's clock to get seconds since 1970.
         """
-        for event in events:
-            if isinstance(event, DeviceConnected):
-                self.device = event
-                self._current = None
-                self._desk.device_connected(self.url, event)
-            elif isinstance(event, PictureStarted):
-                self._current = _CurrentPicture(
-                    key=self._key(event.picture_id),
-                    deadline_s=event.deadline_s,
-                    num_packets=event.num_packets,
-                    packets={},
-                )
-                self._desk.picture_started(self._current.key, event.deadline_s, event.num_packets)
-            elif isinstance(event, PacketReceived):
-                self._add_packet(event)
-            elif isinstance(event, PictureEnded):
-                self._end(event, now, wall_offset_s)
+        if isinstance(event, DeviceConnected):
+            self.device = event
+            self._current = None
+            self._desk.device_connected(self.url, event)
+        elif isinstance(event, PictureStarted):
+            key = self._key(event.picture_id)
+            self._current = _CurrentPicture(key=key, deadline_s=event.deadline_s, packets={})
+            self._desk.picture_started(key, event.deadline_s, event.num_packets)
+        elif isinstance(event, PacketReceived):
+            self._add_packet(event)
+        elif isinstance(event, PictureEnded):
+            self._end(event, wall_offset_s)
 
-    def acknowledge(self, key: PictureKey, payload: bytes, now: float) -> None:
+    def acknowledge(self, key: PictureKey, payload: bytes) -> None:
         """Send the result of a stored picture, if its device is still the one on this link."""
         if self.device is not None and key.device_name == self.device.device_name:
-            self.receiver.send_result(key.picture_id, payload, now, session_id=key.session_id)
+            self._send_result(key, payload)
 
     def _key(self, picture_id: int) -> PictureKey:
         assert self.device is not None, "the receiver reports pictures only within a session"
@@ -156,17 +146,19 @@ class Intake:
             )
         )
 
-    def _end(self, event: PictureEnded, now: float, wall_offset_s: float) -> None:
+    def _end(self, event: PictureEnded, wall_offset_s: float) -> None:
         key = self._key(event.picture_id)
-        current, self._current = self._current, None
-        deadline_s = current.deadline_s if current is not None and current.key == key else 0.0
+        deadline_s = 0.0
+        if self._current is not None and self._current.key == key:
+            deadline_s = self._current.deadline_s
+            self._current = None
         try:
             row = self._desk.find(key)
         except StoreError:
             # It cannot be stored either: the recorder holds the new result back and reports why.
             row = None
         if row is not None:
-            self.acknowledge(key, row.payload, now)
+            self.acknowledge(key, row.payload)
             self._desk.answered_again(row)
             return
         assert self.device is not None
@@ -187,18 +179,14 @@ class Intake:
             _log.warning("%s: picture %d refused, too many wait", self.url, key.picture_id)
 
 
-class LinkReceiver(threading.Thread):
-    """The thread of one link.
+class LinkReceiver:
+    """One link: a :class:`~pnc.transport.driver.Driver` with an :class:`Intake`.
 
     Args:
         url: The link.
         desk: The rest of the server.
         open_link: How to open it.
         config: Settings of the session.
-
-    Raises:
-        LinkError: The link cannot be opened now; later losses are mended, not raised.
-        ConfigError: The address is wrong.
     """
 
     def __init__(
@@ -209,93 +197,61 @@ class LinkReceiver(threading.Thread):
         open_link: Callable[[str], Link],
         config: ReceiverConfig | None = None,
     ) -> None:
-        super().__init__(name=f"link {url}", daemon=True)
         self.url = url
         self._desk = desk
-        self._open_link = open_link
-        self._intake = Intake(url, desk, Receiver(config or ReceiverConfig()))
-        self._outbox: queue.SimpleQueue[tuple[PictureKey, bytes]] = queue.SimpleQueue()
-        self._stopping = threading.Event()
-        self._link: Link | None = open_link(url)
-        self._receiver.link_opened(time.monotonic())
-        self._report("waiting")
+        receiver = Receiver(config or ReceiverConfig())
+        self._intake = Intake(url, desk, self._acknowledge)
+        self._driver = Driver(
+            receiver,
+            lambda: open_link(url),
+            on_event=self._handle,
+            on_state=self._report,
+        )
 
-    @property
-    def _receiver(self) -> Receiver:
-        return self._intake.receiver
+    def start(self) -> None:
+        """Open the link and begin.
+
+        Raises:
+            LinkError: The link cannot be opened now; later losses are mended, not raised.
+            ConfigError: The address is wrong.
+        """
+        self._driver.start()
 
     def acknowledge(self, key: PictureKey, payload: bytes) -> None:
-        """Send a stored result from this link's thread, soon."""
-        self._outbox.put((key, payload))
+        """Send a stored result, if its device is still the one on this link. From any thread."""
+        self._intake.acknowledge(key, payload)
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Send what is due, close the link, end the thread."""
-        self._stopping.set()
-        if self.ident is not None:
-            self.join(timeout_s)
-        elif self._link is not None:
-            self._link.close()
+    def stop(self) -> None:
+        """Close the link and end its threads."""
+        self._driver.stop()
 
-    def run(self) -> None:
-        """Serve the link until :meth:`stop`."""
-        while not self._stopping.is_set():
-            if self._link is None:
-                self._stopping.wait(REOPEN_S)
-                self._reopen()
-                continue
-            try:
-                self._step(self._link, POLL_S)
-            except LinkLostError as reason:
-                self._lose(reason)
-            except Exception:  # noqa: BLE001 - the top of a task
-                _log.exception("%s: the link's thread goes on", self.url)
-        if self._link is not None:
-            try:
-                self._step(self._link, 0.0)
-            except LinkLostError as reason:
-                _log.debug("%s: %s", self.url, reason)
-            self._link.close()
+    def _acknowledge(self, key: PictureKey, payload: bytes) -> None:
+        self._driver.call(
+            lambda receiver, now: receiver.send_result(
+                key.picture_id, payload, now, session_id=key.session_id
+            )
+        )
 
-    def _step(self, link: Link, timeout_s: float) -> None:
-        """Read once, let the session work, write once."""
-        timer = self._receiver.next_timer()
-        if timer is not None:
-            timeout_s = min(timeout_s, max(0.0, timer - time.monotonic()))
-        data = link.read(timeout_s)
-        now = time.monotonic()
-        offset_s = time.time() - now
-        if data:
-            try:
-                self._intake.handle(self._receiver.receive_data(data, now), now, offset_s)
-            except RemoteProtocolError as reason:
-                _log.error("%s: %s", self.url, reason)
-                self._report("waiting", message=str(reason))
-        self._intake.handle(self._receiver.handle_timer(now), now, offset_s)
-        while not self._outbox.empty():
-            self._intake.acknowledge(*self._outbox.get(), now)
-        if (answer := self._receiver.data_to_send(now)) != b"":
-            link.write(answer)
-
-    def _lose(self, reason: LinkLostError) -> None:
-        _log.warning("%s", reason)
-        assert self._link is not None
-        self._link.close()
-        self._link = None
-        self._report("lost", message=str(reason))
-
-    def _reopen(self) -> None:
+    def _handle(self, event: Event) -> None:
         try:
-            self._link = self._open_link(self.url)
-        except LinkError as reason:
-            _log.debug("%s", reason)
-            return
-        _log.warning("%s: open again", self.url)
-        self._receiver.link_opened(time.monotonic())
-        self._report("waiting" if self._intake.device is None else "connected")
+            self._intake.handle(event, time.time() - time.monotonic())
+        except Exception:  # noqa: BLE001 - the top of a task
+            _log.exception("%s: %s is lost", self.url, type(event).__name__)
 
-    def _report(self, state: str, message: str | None = None) -> None:
+    def _report(self, state: str, error: PncError | None) -> None:
         device = self._intake.device
-        name = None if device is None else device.device_name
+        if error is not None:
+            _log.warning("%s", error)
+        elif state == "open" and self._intake.was_lost:
+            _log.warning("%s: open again", self.url)
+        self._intake.was_lost = state == "lost"
+        if state == "open" and device is not None:
+            state = "connected"
         self._desk.link_changed(
-            LinkState(url=self.url, state=state, device_name=name, message=message)
+            LinkState(
+                url=self.url,
+                state=state,
+                device_name=None if device is None else device.device_name,
+                message=None if error is None else str(error),
+            )
         )

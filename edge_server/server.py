@@ -98,20 +98,14 @@ class EdgeServer:
         open_link: Callable[[str], Link],
         config: ReceiverConfig | None = None,
     ) -> None:
-        """Open the links and start all threads.
+        """Open the links and start all threads; :meth:`stop` ends them, also after an error.
 
         Raises:
             LinkError: A link cannot be opened.
             ConfigError: An address is wrong.
         """
-        try:
-            for url in urls:
-                link = LinkReceiver(url, self, open_link=open_link, config=config)
-                self._links[url] = link
-        except BaseException:
-            for link in self._links.values():
-                link.stop()
-            raise
+        for url in urls:
+            self._links[url] = LinkReceiver(url, self, open_link=open_link, config=config)
         self.recorder.start()
         self.pool.start()
         if self.previewer is not None:
