@@ -1,0 +1,96 @@
+"""Bitstream version 1: four bytes of header and one run of all symbols. Every prefix decodes.
+
+See docs/bitstream.md, which is complete enough to write a second decoder from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.entropy.coder import decode_run, encode_run
+from pnc.codec.entropy.prior import LayerPrior
+from pnc.codec.layers import Knowledge, LayerPlan
+from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
+
+VERSION = 1
+MAGIC = 0xC0 | VERSION
+"""First byte of a stream; no picture file format begins with it."""
+
+HEADER_BYTES = 4
+"""Magic and the first three bytes of the checkpoint's id."""
+
+MAX_STREAM_BYTES = 1 << 17
+"""Longest stream that is looked at: the raw pixels of a picture are 147 KB, no useful stream comes near."""
+
+
+def encode_stream(
+    plan: LayerPlan,
+    priors: Sequence[LayerPrior],
+    checkpoint_id: str,
+    symbols: NDArray[np.uint8],
+    max_bytes: int | None = None,
+) -> bytes:
+    """Code the symbols of one picture.
+
+    Args:
+        checkpoint_id: eight hexadecimal digits.
+        symbols: uint8 ``[height, width, channels]`` of the plan's grid.
+        max_bytes: length of the stream at most, header included.
+
+    Raises:
+        ConfigError: ``max_bytes`` leaves no room for the header.
+    """
+    limit = MAX_STREAM_BYTES if max_bytes is None else max_bytes
+    if limit < HEADER_BYTES:
+        raise ConfigError(f"max_bytes is {limit}: a stream's header takes {HEADER_BYTES} bytes")
+    header = bytes([MAGIC]) + bytes.fromhex(checkpoint_id)[: HEADER_BYTES - 1]
+    source = Knowledge.complete(plan, symbols)
+    return header + encode_run(plan, priors, source, 0, limit - HEADER_BYTES)
+
+
+def decode_stream(
+    plan: LayerPlan, priors: Sequence[LayerPrior], checkpoint_id: str, stream: bytes
+) -> tuple[Knowledge, int]:
+    """Decode any prefix of a stream, the empty one included.
+
+    Returns:
+        What is known of the picture, and how many coded symbols that took.
+
+    Raises:
+        BitstreamError: another checkpoint or another version made the stream.
+        CorruptBitstreamError: it is no stream at all.
+    """
+    check_header(checkpoint_id, stream)
+    knowledge = Knowledge(plan)
+    return knowledge, decode_run(plan, priors, knowledge, 0, stream[HEADER_BYTES:])
+
+
+def check_header(checkpoint_id: str, stream: bytes) -> None:
+    """Refuse what is no stream of this checkpoint; a cut header is checked as far as it goes.
+
+    Raises:
+        BitstreamError: another checkpoint or another version made the stream.
+        CorruptBitstreamError: it is no stream at all.
+    """
+    if len(stream) > MAX_STREAM_BYTES:
+        raise CorruptBitstreamError(
+            f"corrupt stream: {len(stream)} bytes, at most {MAX_STREAM_BYTES} are possible"
+        )
+    if stream[:1] and stream[0] != MAGIC:
+        if stream[0] & 0xF0 == MAGIC & 0xF0:
+            raise BitstreamError(
+                f"the stream has bitstream version {stream[0] & 0x0F}, this PNC reads version {VERSION}; "
+                "use the same release on both sides",
+                version=stream[0] & 0x0F,
+            )
+        raise CorruptBitstreamError("corrupt stream: it does not begin with PNC's magic byte")
+    found, wanted = stream[1:HEADER_BYTES].hex(), checkpoint_id[: 2 * (HEADER_BYTES - 1)]
+    if found != wanted[: len(found)]:
+        raise BitstreamError(
+            f"the stream was made by checkpoint {found}..., this one is {wanted}...; "
+            "load the checkpoint that the device uses",
+            checkpoint_id=found,
+        )

@@ -1,0 +1,275 @@
+"""Checkpoints: a folder whose manifest names every file with its sha256.
+
+=====================  =================================================================
+``manifest.json``      name, id, architecture, fit, classes, grid, layer order, hashes
+``encoder.tflite``     picture uint8 ``[1, 224, 224, 3]`` -> symbols uint8
+``decoder.tflite``     values, received float32 -> picture float32 0..255
+``classifier.tflite``  picture float32 0..255 -> probabilities float32
+``priors.json``        integer tables of the entropy coder, reconstruction points
+``card.json``          how it was trained and what it measured; ``README.md`` shows it
+=====================  =================================================================
+
+A device needs the first two and the priors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.entropy.prior import LayerPrior, Table, check_priors
+from pnc.codec.image import Fit
+from pnc.codec.layers import UNKNOWN_SHIFT, LayerPlan, plan_steps
+from pnc.errors import CheckpointError
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Version of the folder's layout."""
+
+MAX_FILE_BYTES = 256 << 20
+"""A file beyond this is not read: EfficientNetB0 has 21 MB in full precision."""
+
+SEARCH_ENVIRONMENT = "PNC_CHECKPOINTS"
+"""Environment variable: a folder of checkpoint folders that is searched first."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder, read and checked.
+
+    Attributes:
+        folder: where it lies.
+        name: what users call it.
+        id: eight hexadecimal digits that all streams carry in part.
+        architecture: of the autoencoder.
+        fit: how pictures are brought to 224 x 224, in training and on the device alike.
+        classes: names in the order of the classifier's outputs.
+        plan: grid and layer order.
+        card: training record and measured accuracy.
+    """
+
+    folder: Path
+    name: str
+    id: str
+    architecture: str
+    fit: Fit
+    classes: tuple[str, ...]
+    plan: LayerPlan
+    card: dict[str, Any]
+    _hashes: Mapping[str, str]
+
+    @classmethod
+    def load(cls, name_or_folder: str | os.PathLike[str]) -> Checkpoint:
+        """Read a checkpoint by folder or by name.
+
+        Raises:
+            CheckpointError: it is missing, incomplete, or not what its manifest says.
+        """
+        folder = find_folder(name_or_folder)
+        manifest = _read_json(folder / MANIFEST)
+        if manifest.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{folder / MANIFEST}: format {manifest.get('format')!r}, this PNC reads {FORMAT}; "
+                "use the release that wrote it"
+            )
+        try:
+            plan = LayerPlan(
+                *manifest["grid"], manifest["zero_point"], plan_steps(manifest["steps"])
+            )
+            checkpoint = cls(
+                folder=folder,
+                name=str(manifest["name"]),
+                id=str(manifest["id"]),
+                architecture=str(manifest["architecture"]),
+                fit=cast(Fit, manifest["fit"]),
+                classes=tuple(str(c) for c in manifest["classes"]),
+                plan=plan,
+                card=dict(manifest.get("card", {})),
+                _hashes=dict(manifest["files"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder / MANIFEST}: incomplete or of wrong type ({error})"
+            ) from error
+        if checkpoint.fit not in get_args(Fit):
+            raise CheckpointError(
+                f"{folder / MANIFEST}: fit {checkpoint.fit!r} is none of {get_args(Fit)}"
+            )
+        if checkpoint.id != checkpoint_id(plan, checkpoint._hashes):
+            raise CheckpointError(
+                f"{folder / MANIFEST}: its id does not belong to its files; export it again"
+            )
+        return checkpoint
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that the manifest lists."""
+        return tuple(self._hashes)
+
+    def read(self, file: str) -> bytes:
+        """Content of one file, checked against its hash.
+
+        Raises:
+            CheckpointError: it is missing, unreadable, too large or altered.
+        """
+        path = self.folder / file
+        try:
+            wanted = self._hashes[file]
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise CheckpointError(
+                    f"{path}: larger than {MAX_FILE_BYTES >> 20} MB; this is no checkpoint's file"
+                )
+            content = path.read_bytes()
+        except KeyError as error:
+            raise CheckpointError(
+                f"{self.folder / MANIFEST}: does not list {file}; export it again"
+            ) from error
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be read ({error.strerror}); copy the whole checkpoint folder again"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != wanted:
+            raise CheckpointError(
+                f"{path}: altered (its sha256 is not the manifest's); copy it again"
+            )
+        return content
+
+    @cached_property
+    def _priors_json(self) -> dict[str, Any]:
+        return _parse_json(self.folder / "priors.json", self.read("priors.json"))
+
+    @cached_property
+    def priors(self) -> tuple[LayerPrior, ...]:
+        """The entropy coder's tables, one pair a layer.
+
+        Raises:
+            CheckpointError: they do not fit the plan.
+        """
+        try:
+            priors = tuple(
+                LayerPrior(
+                    Table(tuple(int(f) for f in entry["significance"])),
+                    Table(tuple(int(f) for f in entry["refinement"]))
+                    if entry["refinement"]
+                    else None,
+                )
+                for entry in self._priors_json["layers"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.folder / 'priors.json'}: not a list of tables ({error})"
+            ) from error
+        check_priors(self.plan, priors)
+        return priors
+
+    @cached_property
+    def reconstruction(self) -> NDArray[np.float32]:
+        """Where in its interval a non-zero magnitude lies, 0..1: float32 ``[channels, 8]``."""
+        try:
+            points = np.asarray(self._priors_json["reconstruction"], np.float32)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.folder / 'priors.json'}: no reconstruction points ({error})"
+            ) from error
+        if points.shape != (self.plan.num_channels, UNKNOWN_SHIFT):
+            raise CheckpointError(
+                f"{self.folder / 'priors.json'}: reconstruction points of shape {points.shape}"
+            )
+        return points
+
+
+def checkpoint_id(plan: LayerPlan, hashes: Mapping[str, str]) -> str:
+    """Eight hexadecimal digits over all that decides a stream's bytes: encoder, tables, grid and order."""
+    parts = [
+        hashes["encoder.tflite"],
+        hashes["priors.json"],
+        plan.height,
+        plan.width,
+        plan.num_channels,
+    ]
+    text = json.dumps([*parts, plan.zero_point, plan.steps])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def search_folders() -> list[Path]:
+    """Folders of checkpoint folders: the environment's, the source tree's, the installed package's."""
+    package = Path(__file__).resolve().parents[1]
+    own = os.environ.get(SEARCH_ENVIRONMENT)
+    return [*([Path(own)] if own else []), package.parent / "checkpoints", package / "_checkpoints"]
+
+
+def find_folder(name_or_folder: str | os.PathLike[str]) -> Path:
+    """The folder of a checkpoint given by path or by name.
+
+    Raises:
+        CheckpointError: there is none; the message lists those that exist.
+    """
+    given = Path(name_or_folder)
+    candidates = [given, *(folder / given for folder in search_folders())]
+    for folder in candidates:
+        if (folder / MANIFEST).is_file():
+            return folder
+    known = sorted(
+        {path.parent.name for folder in search_folders() for path in folder.glob(f"*/{MANIFEST}")}
+    )
+    raise CheckpointError(
+        f"checkpoint {os.fspath(name_or_folder)!r}: no such folder or name; known are: {', '.join(known) or 'none'}",
+        known=tuple(known),
+    )
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    name: str,
+    architecture: str,
+    fit: Fit,
+    classes: Sequence[str],
+    plan: LayerPlan,
+    files: Sequence[str],
+    card: Mapping[str, Any],
+) -> str:
+    """Seal a folder: hash its files and write the manifest. Returns the checkpoint's id."""
+    hashes = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
+    identity = checkpoint_id(plan, hashes)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "id": identity,
+        "architecture": architecture,
+        "fit": fit,
+        "classes": list(classes),
+        "grid": [plan.height, plan.width, plan.num_channels],
+        "zero_point": plan.zero_point,
+        "steps": plan.steps,
+        "files": hashes,
+        "card": dict(card),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return identity
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return _parse_json(path, path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _parse_json(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from error
+    if not isinstance(parsed, dict):
+        raise CheckpointError(f"{path}: not a JSON object; copy it again")
+    return parsed

@@ -1,0 +1,38 @@
+"""Picture -> symbols: the uint8 TFLite encoder, the same file on a Pi, on a server and in a browser."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.checkpoint import Checkpoint
+from pnc.codec.image import SIZE
+from pnc.codec.interpreter import Model
+from pnc.errors import CheckpointError
+
+
+class Encoder:
+    """The analysis transform of a checkpoint.
+
+    Raises:
+        CheckpointError: the file does not fit the manifest.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, num_threads: int = 1, runtime: str | None = None
+    ) -> None:
+        name = str(checkpoint.folder / "encoder.tflite")
+        self._model = Model(
+            checkpoint.read("encoder.tflite"), name=name, num_threads=num_threads, runtime=runtime
+        )
+        plan = checkpoint.plan
+        wanted = [(1, SIZE, SIZE, 3), (1, plan.height, plan.width, plan.num_channels)]
+        sides = [self._model.inputs[0], self._model.outputs[0]]
+        if [tuple(side["shape"]) for side in sides] != wanted or any(
+            s["dtype"] != np.uint8 for s in sides
+        ):
+            raise CheckpointError(f"{name}: not a uint8 model from {wanted[0]} to {wanted[1]}")
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 RGB ``[224, 224, 3]`` -> symbols uint8 ``[height, width, channels]``."""
+        return self._model.run(pixels)

@@ -1,0 +1,1 @@
+"""Entropy coding: integer priors and the range coder that they drive."""

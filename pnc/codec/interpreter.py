@@ -1,0 +1,100 @@
+"""One face over the TFLite interpreters: the first that is installed runs everything.
+
+``ai_edge_litert`` is the maintained one, ``tflite_runtime`` serves 32-bit Raspberry Pi OS, ``tensorflow`` machines that
+train. All take the same files and give the same bytes for integer models.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.errors import CheckpointError, ConfigError
+
+RUNTIMES = (
+    ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    ("tflite_runtime.interpreter", "tflite-runtime"),
+    ("tensorflow.lite", "tensorflow"),
+)
+"""Modules that have an ``Interpreter``, and the distributions that bring them, in order of preference."""
+
+
+def find_runtime(prefer: str | None = None) -> tuple[Any, str]:
+    """The ``Interpreter`` class of the first installed runtime and its name with version.
+
+    Args:
+        prefer: module path to take, for comparisons; the first that imports if absent.
+
+    Raises:
+        ConfigError: none is installed.
+    """
+    for module, distribution in RUNTIMES:
+        if prefer not in (None, module):
+            continue
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            continue
+        return found.Interpreter, f"{distribution} {_version(distribution)}"
+    raise ConfigError(
+        "no TFLite runtime is installed; install one with: pip install 'pnc[device]' "
+        "(32-bit Raspberry Pi OS: pip install tflite-runtime, Python up to 3.11)"
+    )
+
+
+def _version(distribution: str) -> str:
+    for name in (distribution, f"{distribution}-cpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "of unknown version"
+
+
+class Model:
+    """A loaded TFLite model with a fixed batch of one.
+
+    Args:
+        content: bytes of the file.
+        name: for error messages.
+        num_threads: threads of one inference.
+        runtime: see :func:`find_runtime`.
+
+    Raises:
+        CheckpointError: the file is no TFLite model that the runtime can run.
+    """
+
+    def __init__(
+        self, content: bytes, *, name: str, num_threads: int = 1, runtime: str | None = None
+    ) -> None:
+        interpreter_class, self.runtime = find_runtime(runtime)
+        try:
+            self._interpreter = interpreter_class(model_content=content, num_threads=num_threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{name}: {self.runtime} cannot run this model ({error})"
+            ) from error
+        self.inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
+        self.outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
+
+    def run(self, *arrays: NDArray[Any]) -> NDArray[Any]:
+        """Run one inference.
+
+        Args:
+            arrays: one an input, in the file's order, of its shape without the batch axis.
+
+        Returns:
+            A copy of the first output, without the batch axis.
+        """
+        for details, array in zip(self.inputs, arrays, strict=True):
+            self._interpreter.set_tensor(
+                details["index"], array[None].astype(details["dtype"], copy=False)
+            )
+        self._interpreter.invoke()
+        output: NDArray[Any] = self._interpreter.get_tensor(self.outputs[0]["index"])
+        return np.array(output[0])

@@ -1,0 +1,239 @@
+"""Layers: the units of the priority order, and what a decoder knows after any number of them.
+
+The encoder's output is a grid of symbols, uint8 ``[height, width, channels]``. Seen from the zero point each symbol is a
+signed value ``v``. A layer sends one channel at a precision: it turns ``sign(v) * (|v| >> from_shift)``, which the
+decoder has, into ``sign(v) * (|v| >> shift)``. A channel's first layer starts at :data:`UNKNOWN_SHIFT`, where every
+value is 0. This is embedded quantisation with a dead zone (Taubman, Marcellin, "JPEG2000", 2002, section 3.2), with as
+many bit planes a layer as the checkpoint finds worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.errors import CheckpointError
+
+UNKNOWN_SHIFT = 8
+"""The shift at which nothing of a value is known: |v| < 2**8 always holds."""
+
+MAX_LAYERS = 1024
+"""Layers of a plan at most: bounds the work on a hostile checkpoint; shipped ones have about 300."""
+
+MAX_GRID = 64
+"""Side of the symbol grid at most, in symbols: a stride of 3.5 pixels, finer than any useful latent."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One step in the precision of one channel."""
+
+    channel: int
+    """Which channel, from 0."""
+    from_shift: int
+    """Precision that must have arrived before; :data:`UNKNOWN_SHIFT` for none."""
+    shift: int
+    """Precision after this layer."""
+
+    @property
+    def num_bits(self) -> int:
+        """Bit planes that this layer adds."""
+        return self.from_shift - self.shift
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """The grid and its layers in priority order: what encoder and decoder must agree on.
+
+    Args:
+        height, width, num_channels: the grid.
+        zero_point: the symbol that means 0; 0 for encoders whose values are never negative.
+        steps: ``(channel, shift)`` in priority order; every channel's shifts fall from one step to the next.
+
+    Raises:
+        CheckpointError: the steps are no such order or exceed a limit.
+    """
+
+    height: int
+    width: int
+    num_channels: int
+    zero_point: int
+    steps: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        grid = (self.height, self.width)
+        if not all(1 <= side <= MAX_GRID for side in grid) or not 0 <= self.zero_point < 256:
+            raise CheckpointError(
+                f"layer plan: impossible grid {grid} or zero point {self.zero_point}"
+            )
+        if not 1 <= len(self.steps) <= MAX_LAYERS:
+            raise CheckpointError(f"layer plan: {len(self.steps)} layers, not 1 to {MAX_LAYERS}")
+        shifts = [UNKNOWN_SHIFT] * self.num_channels
+        for channel, shift in self.steps:
+            if not 0 <= channel < self.num_channels or not 0 <= shift < shifts[channel]:
+                raise CheckpointError(f"layer plan: step ({channel}, {shift}) refines nothing")
+            shifts[channel] = shift
+
+    @property
+    def num_positions(self) -> int:
+        """Symbols of one channel."""
+        return self.height * self.width
+
+    @property
+    def signed(self) -> bool:
+        """Whether values may be negative."""
+        return self.zero_point > 0
+
+    @property
+    def num_symbols(self) -> int:
+        """Coded symbols of a whole picture: every layer codes each position once."""
+        return len(self.steps) * self.num_positions
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The steps with what each starts from."""
+        shifts = [UNKNOWN_SHIFT] * self.num_channels
+        layers = []
+        for channel, shift in self.steps:
+            layers.append(Layer(channel, shifts[channel], shift))
+            shifts[channel] = shift
+        return tuple(layers)
+
+    @cached_property
+    def scan(self) -> NDArray[np.intp]:
+        """Positions in coding order, see :func:`scan_order`."""
+        return scan_order(self.height, self.width)
+
+    def largest(self, layer: Layer) -> int:
+        """The largest magnitude that a layer codes where nothing was significant before."""
+        top = max(self.zero_point, 255 - self.zero_point)
+        return min((1 << layer.num_bits) - 1, top >> layer.shift)
+
+    def offset(self, layer: Layer) -> int:
+        """The significance symbol that stands for 0."""
+        return self.largest(layer) if self.signed else 0
+
+    def values(self, symbols: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Symbols ``[height, width, channels]`` -> signed values ``[channels, positions in scan order]``."""
+        flat = symbols.reshape(self.num_positions, self.num_channels)[self.scan]
+        return flat.T.astype(np.int16) - np.int16(self.zero_point)
+
+
+def scan_order(height: int, width: int) -> NDArray[np.intp]:
+    """Positions of a grid, coarse lattice first, each lattice from the centre outwards.
+
+    The level of a position is the largest power of two, at most 8, that divides both its row and its column; higher
+    levels come first, then smaller squared distance to the centre (doubled coordinates, so that it is an integer),
+    then raster order. Half a layer is then a picture of half the detail, not half a picture.
+
+    Returns:
+        intp ``[height * width]``: raster indices in coding order.
+    """
+    row, column = np.divmod(np.arange(height * width), width)
+    level = np.zeros(height * width, np.int64)
+    for step in (2, 4, 8):
+        level[(row % step == 0) & (column % step == 0)] = step
+    distance = (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2
+    return np.lexsort((np.arange(height * width), distance, -level))
+
+
+class Knowledge:
+    """What is known of one picture's values: filled layer by layer, possibly with holes.
+
+    Attributes:
+        values: int16 ``[channels, positions in scan order]``: ``sign(v) * (|v| >> shift)``, 0 where unknown.
+        shifts: uint8, same shape: the precision of each value; :data:`UNKNOWN_SHIFT` where nothing arrived.
+    """
+
+    def __init__(self, plan: LayerPlan) -> None:
+        self.plan = plan
+        shape = (plan.num_channels, plan.num_positions)
+        self.values = np.zeros(shape, np.int16)
+        self.shifts = np.full(shape, UNKNOWN_SHIFT, np.uint8)
+
+    @classmethod
+    def complete(cls, plan: LayerPlan, symbols: NDArray[np.uint8]) -> Knowledge:
+        """Everything that the encoder made, at full precision."""
+        knowledge = cls(plan)
+        knowledge.values = plan.values(symbols)
+        knowledge.shifts[:] = 0
+        return knowledge
+
+    def copy(self) -> Knowledge:
+        """An independent copy."""
+        twin = Knowledge(self.plan)
+        twin.values[:] = self.values
+        twin.shifts[:] = self.shifts
+        return twin
+
+    def before(self, layer: Layer) -> NDArray[np.int16] | None:
+        """The values ``[positions]`` that a layer refines, or None where some of them have not arrived."""
+        shifts = self.shifts[layer.channel]
+        if (shifts > layer.from_shift).any():
+            return None
+        return at_shift(self.values[layer.channel], shifts, layer.from_shift)
+
+    def learn(self, layer: Layer, positions: NDArray[np.intp], values: NDArray[np.int16]) -> None:
+        """Take in values at a layer's precision, unless something finer is known already."""
+        finer = self.shifts[layer.channel, positions] > layer.shift
+        self.values[layer.channel, positions[finer]] = values[finer]
+        self.shifts[layer.channel, positions[finer]] = layer.shift
+
+    def grid(self) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+        """Values and shifts as int16 and uint8 ``[height, width, channels]``."""
+        return self._unscan(self.values), self._unscan(self.shifts)
+
+    def _unscan(self, scanned: NDArray[np.generic]) -> NDArray:  # type: ignore[type-arg]
+        plan = self.plan
+        raster = np.empty((plan.num_positions, plan.num_channels), scanned.dtype)
+        raster[plan.scan] = scanned.T
+        return raster.reshape(plan.height, plan.width, plan.num_channels)
+
+
+def at_shift(
+    values: NDArray[np.int16], shifts: NDArray[np.uint8] | int, shift: int
+) -> NDArray[np.int16]:
+    """Values known at ``shifts``, coarsened to ``shift``: magnitudes lose low bits; what is coarser already stays."""
+    magnitude = np.abs(values) >> np.maximum(shift - np.asarray(shifts, np.int16), 0)
+    return np.where(values < 0, -magnitude, magnitude).astype(np.int16)
+
+
+def plan_steps(sequence: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """Steps as a manifest stores them, checked for shape.
+
+    Raises:
+        CheckpointError: not a list of pairs of integers.
+    """
+    try:
+        return tuple((int(channel), int(shift)) for channel, shift in sequence)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"layer plan: steps must be pairs (channel, shift): {error}"
+        ) from error
+
+
+def layer_symbols(
+    plan: LayerPlan, layer: Layer, before: NDArray[np.int16], after: NDArray[np.int16]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """What a layer codes: first the positions whose value is still 0, then the new low bits of all others.
+
+    Args:
+        before, after: int16 ``[positions]``, the channel's values at the layer's ``from_shift`` and ``shift``.
+
+    Returns:
+        Symbols of the significance alphabet and of the refinement alphabet, int32, each in scan order.
+    """
+    zero = before == 0
+    new = after[zero].astype(np.int32) + plan.offset(layer)
+    low = np.abs(after[~zero]).astype(np.int32) & ((1 << layer.num_bits) - 1)
+    return new, low
+
+
+def refined(layer: Layer, before: NDArray[np.int16], low: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Values at a layer's precision from non-zero ones before it and their new low bits: the inverse of the above."""
+    magnitude = (np.abs(before).astype(np.int32) << layer.num_bits) + low
+    return (np.sign(before) * magnitude).astype(np.int16)

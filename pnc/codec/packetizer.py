@@ -1,0 +1,146 @@
+"""Packets: a stream cut so that each piece decodes on its own or names what it needs.
+
+A packet is a header and a run (see :mod:`pnc.codec.entropy.coder`) that starts at the first symbol the packet before it
+left undetermined. It needs only the coarser layers of the channels that it carries; without them it waits, and no other
+packet is spoiled. Layout in docs/bitstream.md.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from pnc.codec.bitstream import VERSION
+from pnc.codec.entropy.coder import decode_run, encode_run
+from pnc.codec.entropy.prior import LayerPrior
+from pnc.codec.layers import Knowledge, LayerPlan
+from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
+
+PACKET_MAGIC = 0xD0 | VERSION
+"""First byte of a packet."""
+
+TAG_BYTES = 2
+"""First bytes of the checkpoint's id in each packet: a foreign packet slips through once in 65,536."""
+
+MAX_VARINT_BYTES = 4
+"""A symbol's place takes at most 28 bits: 1024 layers of 4096 positions need 22."""
+
+MIN_MTU_BYTES = 32
+"""Below this the header would be more than a fifth of a packet."""
+
+MAX_PACKETS = 4096
+"""Packets of one picture at most: the longest stream in the smallest packets."""
+
+
+def packetize_knowledge(
+    plan: LayerPlan,
+    priors: Sequence[LayerPrior],
+    checkpoint_id: str,
+    source: Knowledge,
+    num_symbols: int,
+    mtu_bytes: int,
+) -> list[bytes]:
+    """Cut the first ``num_symbols`` coded symbols of a picture into packets.
+
+    Args:
+        source: all values of the picture at the precision that the symbols reach.
+        num_symbols: how far the stream goes.
+        mtu_bytes: largest packet.
+
+    Returns:
+        Packets in priority order.
+
+    Raises:
+        ConfigError: ``mtu_bytes`` is below :data:`MIN_MTU_BYTES`.
+    """
+    if mtu_bytes < MIN_MTU_BYTES:
+        raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
+    tag = bytes([PACKET_MAGIC]) + bytes.fromhex(checkpoint_id)[:TAG_BYTES]
+    packets: list[bytes] = []
+    start = 0
+    while start < num_symbols:
+        header = tag + encode_varint(start)
+        run = encode_run(plan, priors, source, start, mtu_bytes - len(header))
+
+        def arrived(num_bytes: int, run: bytes = run, start: int = start) -> int:
+            return start + decode_run(plan, priors, source.copy(), start, run[:num_bytes])
+
+        num_bytes = len(run)
+        if arrived(num_bytes) >= num_symbols:
+            num_bytes = bisect_left(range(num_bytes), num_symbols, key=arrived)
+        packets.append(header + run[:num_bytes])
+        start = arrived(num_bytes)
+    return packets
+
+
+def decode_packet_set(
+    plan: LayerPlan, priors: Sequence[LayerPrior], checkpoint_id: str, packets: Iterable[bytes]
+) -> Knowledge:
+    """Decode any subset of a picture's packets in any order, repeated ones included.
+
+    Raises:
+        BitstreamError: a packet is of another checkpoint or version.
+        CorruptBitstreamError: one is no packet.
+    """
+    runs = sorted({parse_packet(plan, checkpoint_id, packet) for packet in packets})
+    if len(runs) > MAX_PACKETS:
+        raise CorruptBitstreamError(
+            f"corrupt packets: {len(runs)} of one picture, at most {MAX_PACKETS} are possible"
+        )
+    knowledge = Knowledge(plan)
+    for start, run in runs:
+        decode_run(plan, priors, knowledge, start, run)
+    return knowledge
+
+
+def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[int, bytes]:
+    """Split a packet into the place of its first symbol and its run.
+
+    Raises:
+        BitstreamError: the packet is of another checkpoint or version.
+        CorruptBitstreamError: it is no packet.
+    """
+    if not packet or packet[0] & 0xF0 != PACKET_MAGIC & 0xF0:
+        raise CorruptBitstreamError("corrupt packet: it does not begin with PNC's packet byte")
+    if packet[0] != PACKET_MAGIC:
+        raise BitstreamError(
+            f"the packet has bitstream version {packet[0] & 0x0F}, this PNC reads version {VERSION}",
+            version=packet[0] & 0x0F,
+        )
+    tag = packet[1 : 1 + TAG_BYTES].hex()
+    if tag != checkpoint_id[: 2 * TAG_BYTES]:
+        raise BitstreamError(
+            f"the packet was made by checkpoint {tag}..., this one is {checkpoint_id}; "
+            "load the checkpoint that the device uses",
+            checkpoint_id=tag,
+        )
+    start, rest = decode_varint(packet[1 + TAG_BYTES :])
+    if start >= plan.num_symbols:
+        raise CorruptBitstreamError(
+            f"corrupt packet: it starts at symbol {start} of {plan.num_symbols}"
+        )
+    return start, rest
+
+
+def encode_varint(value: int) -> bytes:
+    """Seven bits a byte, least significant first, the top bit set on all but the last."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def decode_varint(data: bytes) -> tuple[int, bytes]:
+    """The number at the start of ``data`` and what follows it.
+
+    Raises:
+        CorruptBitstreamError: the number is cut or too long.
+    """
+    value = 0
+    for index, byte in enumerate(data[:MAX_VARINT_BYTES]):
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:
+            return value, data[index + 1 :]
+    raise CorruptBitstreamError("corrupt packet: the place of its first symbol is cut or too long")

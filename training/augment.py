@@ -1,0 +1,42 @@
+"""Augmentation in numpy and Pillow: fast enough to feed a training step on the same core."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def crop_and_flip(
+    picture: NDArray[np.uint8], size: int, rng: np.random.Generator, min_area: float
+) -> NDArray[np.uint8]:
+    """A random crop of ``min_area..1`` of the picture and 3:4..4:3 aspect, resized to ``size``, mirrored half the time."""
+    height, width = picture.shape[:2]
+    area = rng.uniform(min_area, 1.0) * height * width
+    aspect = np.exp(rng.uniform(-0.288, 0.288))
+    w = min(width, int(round(np.sqrt(area * aspect))))
+    h = min(height, int(round(np.sqrt(area / aspect))))
+    left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
+    crop = Image.fromarray(picture).resize(
+        (size, size), Image.Resampling.BILINEAR, box=(left, top, left + w, top + h)
+    )
+    pixels = np.asarray(crop)
+    return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+
+
+def jitter_colour(
+    pictures: NDArray[np.float32], rng: np.random.Generator, strength: float = 0.3
+) -> NDArray[np.float32]:
+    """Random brightness, contrast and saturation, each within ``1 +- strength``; ``[n, h, w, 3]`` in 0..255, in place."""
+    n = len(pictures)
+    gain = rng.uniform(1 - strength, 1 + strength, (3, n, 1, 1, 1)).astype(np.float32)
+    pictures *= gain[0]
+    mean = pictures.mean((1, 2, 3), keepdims=True)
+    pictures -= mean
+    pictures *= gain[1]
+    pictures += mean
+    grey = pictures.mean(3, keepdims=True)
+    pictures -= grey
+    pictures *= gain[2]
+    pictures += grey
+    return np.clip(pictures, 0, 255, out=pictures)

@@ -1,0 +1,242 @@
+"""EfficientNetB0 for the user's classes: progressive resizing, augmentation, EMA, an optional teacher.
+
+Source of the network: Tan, Le, "EfficientNet" (ICML 2019), as in Keras Applications.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from pnc.errors import ConfigError
+from training.augment import crop_and_flip, jitter_colour
+from training.loop import Batch, LoopConfig, LoopState, fit, shuffled_indices
+
+EMA_MOMENTUM = 0.998
+"""Averages over about the last 500 steps: one to two epochs of ten thousand pictures."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One resolution of progressive resizing."""
+
+    size: int
+    """Side of the training crop, pixels."""
+    epochs: float
+    """Passes over the training set at this size."""
+    batch_size: int = 32
+    """Pictures a step."""
+    min_area: float = 0.35
+    """Smallest part of the picture that a crop keeps."""
+
+
+PHASES: tuple[Phase, ...] = (Phase(64, 5), Phase(96, 6), Phase(128, 7), Phase(160, 2, min_area=0.5))
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Settings of the classifier stage."""
+
+    run_dir: Path
+    """Folder for state and metrics."""
+    phases: Sequence[Phase] = PHASES
+    """The resolutions, in order."""
+    learning_rate: float = 2e-3
+    """Peak of the cosine schedule at 32 pictures a step."""
+    weight_decay: float = 2e-2
+    """Decoupled weight decay of AdamW."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+    teacher_weight: float = 1.0
+    """Weight of the teacher's term beside the labels' cross-entropy."""
+    seed: int = 0
+    """Seed of initial weights, order and augmentation."""
+    max_seconds: float = float("inf")
+    """Wall-clock budget, seconds."""
+
+
+def build_classifier(num_classes: int) -> keras.Model:
+    """EfficientNetB0 with fresh weights: float RGB 0..255 ``[n, h, w, 3]`` -> probabilities ``[n, num_classes]``."""
+    trunk = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(None, None, 3)
+    )
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(trunk.output)
+    x = keras.layers.Dropout(0.2, name="top_dropout")(pooled)
+    probabilities = keras.layers.Dense(num_classes, activation="softmax", name="predictions")(x)
+    return keras.Model(trunk.input, probabilities, name="efficientnetb0")
+
+
+def start_from(classifier: keras.Model, file: Path) -> int:
+    """Copy every weight whose layer name and shape fit from a Keras file of an EfficientNetB0; the number copied.
+
+    Raises:
+        ConfigError: the file cannot be read, or nothing in it fits.
+    """
+    try:
+        source = keras.models.load_model(file, compile=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"initial weights {file}: not a Keras model ({error})") from error
+    weights = {weight.path: weight for weight in source.weights}
+    copied = 0
+    for weight in classifier.weights:
+        if weight.path in weights and weights[weight.path].shape == weight.shape:
+            weight.assign(weights[weight.path])
+            copied += 1
+    if not copied:
+        raise ConfigError(f"initial weights {file}: no layer of it is one of EfficientNetB0's")
+    return copied
+
+
+@keras.saving.register_keras_serializable("pnc")
+class ClassifierTrainer(keras.Model):
+    """A classifier with an auxiliary head that imitates a teacher on the same pooled features."""
+
+    def __init__(
+        self, classifier: keras.Model, num_teacher_outputs: int, config: ClassifierConfig
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        pooled = classifier.get_layer("avg_pool").output
+        self.trunk = keras.Model(classifier.input, [pooled, classifier.output])
+        self.imitate = keras.layers.Dense(num_teacher_outputs) if num_teacher_outputs else None
+        self._smoothing = config.label_smoothing
+        self._teacher_weight = config.teacher_weight
+
+    def call(self, pictures: Any, training: bool = False) -> tuple[Any, ...]:
+        """Float RGB ``[n, h, w, 3]`` -> class probabilities and, with a teacher, its imitated logits."""
+        pooled, probabilities = self.trunk(pictures, training=training)
+        return (probabilities, self.imitate(pooled)) if self.imitate else (probabilities,)
+
+    def compute_loss(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Cross-entropy with smoothed labels plus, with a teacher, the cross-entropy to its outputs."""
+        labels = y[0]
+        num_classes = y_pred[0].shape[-1]
+        target = (
+            ops.one_hot(labels, num_classes) * (1 - self._smoothing) + self._smoothing / num_classes
+        )
+        loss = ops.mean(keras.losses.categorical_crossentropy(target, y_pred[0]))
+        if self.imitate:
+            soft = ops.sum(-y[1] * ops.log_softmax(y_pred[1]), axis=-1)
+            loss = loss + self._teacher_weight * ops.mean(soft)
+        return loss
+
+
+def batches(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    teacher: NDArray[np.float32] | None,
+    config: ClassifierConfig,
+) -> tuple[Callable[[int], Batch], int]:
+    """The pure batch function of the whole progressive schedule, and its number of steps."""
+    ends: list[int] = []
+    for phase in config.phases:
+        ends.append(
+            (ends[-1] if ends else 0) + max(1, round(phase.epochs * len(images) / phase.batch_size))
+        )
+
+    def make(step: int) -> Batch:
+        index = next(i for i, end in enumerate(ends) if step < end)
+        phase = config.phases[index]
+        rng = np.random.default_rng([config.seed, 1, step])
+        picked = shuffled_indices(
+            len(images),
+            phase.batch_size,
+            step - (ends[index - 1] if index else 0),
+            config.seed + index,
+        )
+        crops = np.stack(
+            [crop_and_flip(images[i], phase.size, rng, phase.min_area) for i in picked]
+        )
+        x = jitter_colour(crops.astype(np.float32), rng)
+        y = (labels[picked],) if teacher is None else (labels[picked], teacher[picked])
+        return x, y
+
+    return make, ends[-1]
+
+
+def accuracy(
+    classifier: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> float:
+    """Top-1 accuracy on whole pictures at their full size."""
+    right = 0
+    for start in range(0, len(images), 32):
+        probabilities = classifier.predict_on_batch(images[start : start + 32].astype(np.float32))
+        right += int((np.argmax(probabilities, -1) == labels[start : start + 32]).sum())
+    return right / len(images)
+
+
+def teacher_targets(
+    teacher: keras.Model, images: NDArray[np.uint8], temperature: float = 2.0
+) -> NDArray[np.float32]:
+    """The teacher's probabilities on whole pictures, softened: ``[n, k]``."""
+    parts = [
+        np.asarray(teacher.predict_on_batch(images[start : start + 32].astype(np.float32)))
+        for start in range(0, len(images), 32)
+    ]
+    soft = np.concatenate(parts) ** (1 / temperature)
+    return (soft / soft.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def train_classifier(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    tune_images: NDArray[np.uint8],
+    tune_labels: NDArray[np.int64],
+    num_classes: int,
+    config: ClassifierConfig,
+    *,
+    teacher: NDArray[np.float32] | None = None,
+    initial: Path | None = None,
+) -> tuple[keras.Model, LoopState]:
+    """Train EfficientNetB0 from nothing, from ``initial``, or resume: the classifier with averaged weights, the state."""
+    keras.utils.set_random_seed(config.seed)
+    classifier = build_classifier(num_classes)
+    if initial:
+        start_from(classifier, initial)
+    trainer = ClassifierTrainer(classifier, 0 if teacher is None else teacher.shape[-1], config)
+    make, num_steps = batches(images, labels, teacher, config)
+    warmup = num_steps // 20
+    schedule = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate / 50,
+        num_steps - warmup,
+        0.01,
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+    )
+    trainer.compile(
+        keras.optimizers.AdamW(
+            schedule,
+            weight_decay=config.weight_decay,
+            clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=EMA_MOMENTUM,
+        ),
+        jit_compile=False,
+    )
+    trainer(np.zeros((1, 64, 64, 3), np.float32))
+    state = fit(
+        trainer,
+        make,
+        LoopConfig(
+            num_steps,
+            config.run_dir,
+            max_seconds=config.max_seconds,
+            evaluate_every=max(1, num_steps // 8),
+        ),
+        evaluate=lambda: {"score": accuracy(classifier, tune_images, tune_labels)},
+    )
+    return classifier, state

@@ -1,0 +1,261 @@
+"""A trained model as a checkpoint folder: TFLite files, priors, manifest, model card.
+
+The encoder becomes a full-integer file whose output *is* the symbol: its last convolution is scaled so that one output
+step is one symbol, and a fused ReLU6 spans the eight bits exactly. How often file and training differ is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from pnc.codec.checkpoint import write_manifest
+from pnc.codec.entropy.prior import LayerPrior, fit_priors
+from pnc.codec.image import Fit
+from pnc.codec.interpreter import Model
+from training.architectures import LITE_PATCH, PICTURE_SIZE, RTSS23_SCALE
+from training.autoencoder import Autoencoder
+
+
+CALIBRATION_PICTURES = 64
+"""Pictures that fix the ranges of the integer encoder's middle layers."""
+
+PRIOR_PICTURES = 2000
+"""Training pictures that the tables are fitted to: half a million symbols a channel."""
+
+PARITY_PICTURES = 64
+"""Pictures on which the exported encoder is compared with the trained one."""
+
+FILES = (
+    "encoder.tflite",
+    "decoder.tflite",
+    "classifier.tflite",
+    "priors.json",
+    "card.json",
+    "README.md",
+)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the exported encoder is from the trained one, over all symbols of some pictures."""
+
+    equal: float
+    """Share of symbols that are the same."""
+    within_one: float
+    """Share that differ by one step at most."""
+    largest: int
+    """Largest difference, steps."""
+
+
+def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
+    """The trained encoder as plain convolutions from raw pixels to ``symbol * 6 / 255``, batch of one."""
+    picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
+    unit = 6.0 / 255.0
+    if autoencoder.architecture.name == "lite":
+        projection = autoencoder.encoder.get_layer("projection")
+        rows = np.asarray(projection.weights_int8()).reshape(LITE_PATCH, LITE_PATCH, 3, -1)
+        bias = autoencoder.architecture.zero_point - 127.5 * rows.sum((0, 1, 2))
+        last = layers.Conv2D(rows.shape[-1], LITE_PATCH, strides=LITE_PATCH, activation="relu6")
+        output = last(picture)
+        last.set_weights([rows * unit, bias * unit])
+        return keras.Model(picture, output)
+    first, second = (autoencoder.encoder.get_layer(name) for name in ("conv_1", "conv_2"))
+    start = layers.Conv2D(
+        first.filters, first.kernel_size, strides=first.strides, padding="same", activation="relu"
+    )
+    last = layers.Conv2D(second.filters, second.kernel_size, padding="same", activation="relu6")
+    output = last(start(picture))
+    start.set_weights([np.asarray(first.kernel) / 255.0, np.asarray(first.bias)])
+    last.set_weights([np.asarray(w) / RTSS23_SCALE * unit for w in (second.kernel, second.bias)])
+    return keras.Model(picture, output)
+
+
+def convert_encoder(autoencoder: Autoencoder, images: NDArray[np.uint8]) -> bytes:
+    """Full-integer TFLite with uint8 in and out; ``images`` calibrate what the fixed ranges leave open."""
+    import tensorflow as tf
+
+    model = integer_encoder(autoencoder)
+
+    class Saturating(keras.layers.Layer):
+        """Pins the output range to 0..6, whatever the calibration pictures reach."""
+
+        def call(self, x: Any) -> Any:
+            return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=6.0)
+
+    pinned = keras.Model(model.input, Saturating()(model.output))
+    converter = tf.lite.TFLiteConverter.from_keras_model(pinned)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    white, black = (
+        np.full((1, PICTURE_SIZE, PICTURE_SIZE, 3), v, np.float32) for v in (255.0, 0.0)
+    )
+
+    def representative() -> Any:
+        yield [white]
+        yield [black]
+        for image in images[:CALIBRATION_PICTURES]:
+            yield [image[None].astype(np.float32)]
+
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    content: bytes = converter.convert()
+    return content
+
+
+def convert_float16(model: keras.Model) -> bytes:
+    """TFLite with weights in half precision and arithmetic in single precision, float32 in and out."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    content: bytes = converter.convert()
+    return content
+
+
+def fixed_decoder(autoencoder: Autoencoder) -> keras.Model:
+    """The decoder with a batch of one and inputs named ``values`` and ``received``."""
+    shape = autoencoder.architecture.grid
+    inputs = [keras.Input(shape, batch_size=1, name="values")]
+    if autoencoder.architecture.tells_received:
+        inputs.append(keras.Input(shape, batch_size=1, name="received"))
+    return keras.Model(inputs, autoencoder.decoder(inputs if len(inputs) > 1 else inputs[0]))
+
+
+def fixed_classifier(classifier: keras.Model) -> keras.Model:
+    """The classifier for one picture of full size."""
+    picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
+    return keras.Model(picture, classifier(picture))
+
+
+def run_encoder(content: bytes, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Symbols of the TFLite file: uint8 ``[n, height, width, channels]``."""
+    model = Model(content, name="encoder.tflite")
+    return np.stack([model.run(image) for image in images])
+
+
+def encoder_parity(autoencoder: Autoencoder, content: bytes, images: NDArray[np.uint8]) -> Parity:
+    """Compare the exported encoder with the trained one on some pictures."""
+    trained = autoencoder.symbols(images).astype(np.int64)
+    difference = np.abs(trained - run_encoder(content, images))
+    return Parity(
+        float((difference == 0).mean()), float((difference <= 1).mean()), int(difference.max())
+    )
+
+
+def write_priors(
+    path: Path, priors: Sequence[LayerPrior], reconstruction: NDArray[np.float32]
+) -> None:
+    """Write the integer tables and the reconstruction points."""
+    entries = [
+        {
+            "significance": prior.significance.frequencies,
+            "refinement": prior.refinement.frequencies if prior.refinement else None,
+        }
+        for prior in priors
+    ]
+    points = [[round(float(p), 4) for p in row] for row in reconstruction]
+    path.write_text(
+        json.dumps({"layers": entries, "reconstruction": points}) + "\n", encoding="utf-8"
+    )
+
+
+def export_checkpoint(
+    folder: Path,
+    *,
+    name: str,
+    autoencoder: Autoencoder,
+    classifier: keras.Model,
+    classes: Sequence[str],
+    images: NDArray[np.uint8],
+    fit: Fit,
+    card: Mapping[str, Any],
+) -> Parity:
+    """Write a complete checkpoint folder; ``images`` are training pictures for calibration, priors and parity.
+
+    Returns:
+        How the exported encoder compares with the trained one; it is in the card, too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = convert_encoder(autoencoder, images)
+    parity = encoder_parity(autoencoder, encoder, images[:PARITY_PICTURES])
+    layering = autoencoder.plan_layering
+    priors = fit_priors(layering.plan, run_encoder(encoder, images[:PRIOR_PICTURES]))
+    contents = {
+        "encoder.tflite": encoder,
+        "decoder.tflite": convert_float16(fixed_decoder(autoencoder)),
+        "classifier.tflite": convert_float16(fixed_classifier(classifier)),
+    }
+    for file, content in contents.items():
+        _replace(folder / file, content)
+    write_priors(folder / "priors.json", priors, layering.reconstruction)
+    full_card = {
+        **card,
+        "encoder_parity": vars(parity),
+        "sizes": {file: len(content) for file, content in contents.items()},
+    }
+    _replace(folder / "card.json", (json.dumps(full_card, indent=1) + "\n").encode())
+    _replace(
+        folder / "README.md",
+        render_card(name, autoencoder.architecture.name, classes, full_card).encode(),
+    )
+    write_manifest(
+        folder,
+        name=name,
+        architecture=autoencoder.architecture.name,
+        fit=fit,
+        classes=classes,
+        plan=layering.plan,
+        files=FILES,
+        card={"file": "card.json"},
+    )
+    return parity
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def render_card(
+    name: str, architecture: str, classes: Sequence[str], card: Mapping[str, Any]
+) -> str:
+    """The model card as Markdown: what it is, what it was trained on, what it measured."""
+    lines = [
+        f"# Checkpoint `{name}`",
+        "",
+        f"Autoencoder `{architecture}` with EfficientNetB0 for {len(classes)} classes: {', '.join(classes)}.",
+        "",
+    ]
+    for title, content in card.items():
+        lines.append(f"## {title.replace('_', ' ').capitalize()}")
+        lines.append("")
+        if isinstance(content, Mapping):
+            lines += [
+                "| | |",
+                "|---|---|",
+                *(f"| {key} | {_cell(value)} |" for key, value in content.items()),
+            ]
+        else:
+            lines.append(_cell(content))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_cell(item)}" for key, item in value.items())
+    return str(value)

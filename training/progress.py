@@ -1,0 +1,108 @@
+"""Progress of a training stage: a live line on a terminal, plain lines elsewhere, JSONL and TensorBoard on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+logger = logging.getLogger(__name__)
+
+PLAIN_LINE_EVERY_S = 15.0
+"""Seconds between two plain lines where standard error is no terminal: a log that people can still read."""
+
+
+class Progress:
+    """Shows and stores the metrics of one stage.
+
+    Args:
+        run_dir: gets ``metrics.jsonl`` (one object a line) and ``tensorboard/``.
+        num_steps: the length of the bar.
+    """
+
+    def __init__(self, run_dir: Path, num_steps: int) -> None:
+        self._console = Console(stderr=True)
+        self._stage = run_dir.name
+        self._num_steps = num_steps
+        self._jsonl = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._board = _summary_writer(run_dir / "tensorboard")
+        self._last_line = 0.0
+        self._bar: RichProgress | None = None
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[figures]}"),
+                console=self._console,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._stage, total=self._num_steps, figures="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+        self._jsonl.close()
+        if self._board:
+            self._board.close()
+
+    def log(
+        self, step: int, seconds: float, figures: Mapping[str, float], label: str = "train"
+    ) -> None:
+        """Record the figures of a step; ``seconds`` is the stage's running time."""
+        record = {"step": step, "seconds": round(seconds, 2), "label": label, **figures}
+        self._jsonl.write(json.dumps(record) + "\n")
+        self._jsonl.flush()
+        if self._board:
+            for name, value in figures.items():
+                self._board.scalar(f"{label}/{name}", value, step)
+        text = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        if self._bar:
+            self._bar.update(self._task, completed=step, figures=text)
+        elif label != "train" or time.monotonic() - self._last_line >= PLAIN_LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(
+                f"{self._stage}: step {step}/{self._num_steps} {seconds:.0f} s {label}: {text}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+class _BoardWriter:
+    def __init__(self, writer: Any, summary: Any) -> None:
+        self._writer = writer
+        self._summary = summary
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        with self._writer.as_default():
+            self._summary.scalar(name, value, step=step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _summary_writer(folder: Path) -> _BoardWriter | None:
+    """TensorBoard events through TensorFlow; on another Keras backend without it, JSONL is all there is."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        logger.info("no TensorBoard events: TensorFlow is not installed")
+        return None
+    return _BoardWriter(tf.summary.create_file_writer(str(folder)), tf.summary)
