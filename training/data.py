@@ -46,6 +46,9 @@ TUNE_PERCENT = 5
 BELT_COUNTS: dict[belt.Split, int] = {"train": 12_000, "tune": 600, "val": 1_200}
 """Pictures of the belt unless the caller says otherwise."""
 
+CACHE_VERSION = 1
+"""Counts up when `pnc.codec.image` gives other pixels for the same file."""
+
 Parity = Literal["all", "even", "odd"]
 Indices = NDArray[np.int64]
 
@@ -362,10 +365,6 @@ def _cached_files(
         processes=processes,
         on_progress=on_progress,
     )
-
-
-CACHE_VERSION = 1
-"""Counts up when `pnc.codec.image` gives other pixels for the same file."""
 
 
 def _read(index: int, *, paths: tuple[str, ...], size: int, fit: Fit) -> NDArray[np.uint8]:
