@@ -34,6 +34,10 @@ LOSS_ROOM = 8.0
 the flow of ACKs that clocks the sender. Of 4, 6, 8 and 10, 8 carried most at 5 to 30 % of loss."""
 
 
+MAX_JITTER = 3.0
+"""Reserve for late ACKs of a busy host, at most this many shortest round trips."""
+
+
 class OutgoingPicture:
     """The packets of one picture and how far each has come.
 
@@ -118,13 +122,18 @@ class WindowControl:
         self._app_limited_until = 0
 
     def window_bytes(self, granted_bytes: int) -> int:
-        """Bytes that may be on the way: ``gain x rate x round trip`` between its bounds."""
+        """Bytes that may be on the way, between the bounds of the settings and the grant.
+
+        ``rate x (gain x shortest round trip + its variation)``, and more where frames are lost.
+        """
         config = self._config
         low = max(config.window_min_bytes, 2 * wire_bytes(config.mtu_bytes))
         if self.rate_bytes_per_s is None:
             window = max(low, config.window_start_bytes)
         else:
-            wanted = config.window_gain * self.rate_bytes_per_s * self._rtts[0][1]
+            shortest_s = self._rtts[0][1]
+            reserve_s = min(self._rtt_variation_s, MAX_JITTER * shortest_s)
+            wanted = self.rate_bytes_per_s * (config.window_gain * shortest_s + reserve_s)
             window = int(max(low, wanted) * (1 + LOSS_ROOM * self.loss_rate))
         return min(window, config.window_max_bytes, granted_bytes)
 
