@@ -2,11 +2,13 @@
 
 pyserial 3.5 has traps that this module keeps to itself: ``write_timeout=0`` spins (#280), a
 ``SerialTimeoutException`` does not mean that nothing was sent, ``in_waiting`` raises a plain
-``OSError`` after an unplug, and closing a port under a reader raises ``TypeError``.
+``OSError`` after an unplug, a flush then raises ``termios.error``, which is neither, and closing a
+port under a reader raises ``TypeError``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import stat
 from collections.abc import Mapping
@@ -17,6 +19,13 @@ from serial.tools import list_ports
 
 from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.links.base import check_options, take_option
+
+try:
+    import termios
+
+    TERMINAL_ERRORS: tuple[type[Exception], ...] = (termios.error,)
+except ImportError:
+    TERMINAL_ERRORS = ()
 
 __all__ = ["SerialLink", "open_serial"]
 
@@ -29,7 +38,8 @@ WRITE_TIMEOUT_S = 0.5
 READ_BYTES = 4096
 """Bytes taken at once; more would only wait in another buffer."""
 
-_LOST = (serial.SerialException, OSError, TypeError)
+_PORT_ERRORS: tuple[type[Exception], ...] = (serial.SerialException, OSError, *TERMINAL_ERRORS)
+_LOST: tuple[type[Exception], ...] = (*_PORT_ERRORS, TypeError)
 
 
 class SerialLink:
@@ -65,11 +75,10 @@ class SerialLink:
         """Close the port; what it still holds is dropped."""
         if not self._closed:
             self._closed = True
-            try:
+            with contextlib.suppress(*_LOST):
                 self._port.reset_output_buffer()
+            with contextlib.suppress(*_LOST):
                 self._port.close()
-            except (*_LOST, AttributeError):
-                return
 
     def _lost(self, error: Exception) -> LinkLostError:
         return LinkLostError(f"{self.url}: the port went away; is it plugged in?", url=self.url)
@@ -97,13 +106,13 @@ def open_serial(url: str, device: str, settings: Mapping[str, str]) -> SerialLin
         )
     except ValueError as error:
         raise ConfigError(f"{url}: baud={baud} is not a rate of this port", url=url) from error
-    except (OSError, serial.SerialException) as error:
+    except _PORT_ERRORS as error:
         raise _explain(url, device, error) from error
     return SerialLink(url, port)
 
 
-def _explain(url: str, device: str, error: OSError) -> LinkError:
-    code = error.errno
+def _explain(url: str, device: str, error: Exception) -> LinkError:
+    code = error.errno if isinstance(error, OSError) else None
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         ports = sorted(port.device for port in list_ports.comports())
         there = f"the ports here are {', '.join(ports)}" if ports else "there is no port here"

@@ -69,7 +69,7 @@ class RateTrace:
         for number, fields in read_rows(path):
             if len(fields) != 2:
                 raise trace_error(path, number, f"{len(fields)} columns, not time_s,rate_bps")
-            if number == 1 and fields == ["time_s", "rate_bps"]:
+            if not times and fields == ["time_s", "rate_bps"]:
                 continue
             time_s, rate_bps = (parse_number(path, number, text) for text in fields)
             if times and time_s <= times[-1]:
