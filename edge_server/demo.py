@@ -9,6 +9,7 @@ summary from what they wrote.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -116,6 +118,7 @@ class _Show:
         self._quiet = quiet
         self._manifest = out / "pictures.jsonl"
         self._radio_lines: list[RadioLine] = []
+        self._radio_offset_s = math.inf
         self._began = time.monotonic()
         self._url = ""
 
@@ -202,7 +205,8 @@ class _Show:
             if find_label(record.label, classes) is not None:
                 best = codec.classify(self._original(codec, record), top=1)[0]
                 undamaged[record.picture_id] = int(best.index)
-        summary = summarize(records, classes=classes, undamaged=undamaged, radio=self._radio_lines)
+        radio = [replace(one, at=one.at + self._radio_offset_s) for one in self._radio_lines]
+        summary = summarize(records, classes=classes, undamaged=undamaged, radio=radio)
         sheet = self._out / "contact-sheet.png"
         title = f"PNC demo: {self._checkpoint} checkpoint, {conditions}"
         facts = {"conditions": conditions, "checkpoint": self._checkpoint}
@@ -233,8 +237,11 @@ class _Show:
 
     def _note_radio(self, line: str) -> None:
         """Keep a line of the radio's statistics."""
-        one = json.loads(line)["a_to_b"]
-        self._radio_lines.append(RadioLine(time.time(), one["trace_bytes"], one["bytes_out"]))
+        facts = json.loads(line)
+        one = facts["a_to_b"]
+        self._radio_lines.append(RadioLine(facts["time_s"], one["trace_bytes"], one["bytes_out"]))
+        # The pipe only ever delays a line, so the smallest difference is the clocks' offset.
+        self._radio_offset_s = min(self._radio_offset_s, time.time() - facts["time_s"])
 
     def _wait_for_first_picture(self) -> float:
         device = self._children[-1]

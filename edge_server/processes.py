@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from pnc.errors import PncError
 
@@ -18,6 +18,9 @@ __all__ = ["Child", "ChildDiedError", "start_child", "stop_children"]
 
 STOP_TIMEOUT_S = 8.0
 """A child that has not ended this long after SIGTERM is killed."""
+
+ERROR_PREFIX = "pnc: error: "
+"""How the ``pnc`` command begins the line that says why it ended."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -121,14 +124,14 @@ class Child:
         self._stdout.close()
 
     @property
-    def _stdout(self) -> TextIO:
+    def _stdout(self) -> IO[str]:
         assert self._process.stdout is not None, "opened with a pipe"
         return self._process.stdout
 
     def _explain(self) -> ChildDiedError:
         status = self._process.returncode
         line = _last_line(self.log)
-        said = line.removeprefix("pnc: error: ") if line else f"exit status {status}"
+        said = line.removeprefix(ERROR_PREFIX) if line else f"exit status {status}"
         return ChildDiedError(f"the {self.name} ended: {said}", name=self.name, status=status)
 
 
@@ -180,8 +183,11 @@ def _die_with(parent: int) -> Callable[[], None]:
 
 
 def _last_line(log: Path) -> str:
+    """Return the last error in a log, or its last line."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    said = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in said if line.startswith(ERROR_PREFIX)]
+    return (errors or said or [""])[-1]

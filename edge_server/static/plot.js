@@ -1,7 +1,7 @@
 // A small line plot in SVG: time on the x axis, bit/s on the y axis.
 
 const NAMESPACE = 'http://www.w3.org/2000/svg';
-const HISTORY_S = 120;
+const SPANS_S = [30, 60, 120];
 const MARGIN = { top: 8, right: 8, bottom: 20, left: 44 };
 
 function make(name, attributes, text) {
@@ -11,10 +11,10 @@ function make(name, attributes, text) {
   return node;
 }
 
-/** Return a round number at or above `value`: 1, 2 or 5 times a power of ten. */
+/** Return a round number at or above `value`. */
 export function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return [1, 2, 5, 10].map((step) => step * power).find((limit) => limit >= value);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((limit) => limit >= value);
 }
 
 /** Return `bps` as text: "34.3 kbit/s". */
@@ -41,10 +41,11 @@ export function drawGoodput(svg, curve) {
   const { clientWidth: width, clientHeight: height } = svg;
   if (!width || !height) return;
   const points = smooth(curve);
-  const limit = roundUp(Math.max(1000, ...points.map(([, value]) => value)) * 1.05);
+  const span = SPANS_S.find((seconds) => -(points[0]?.[0] ?? 0) <= seconds) ?? SPANS_S.at(-1);
+  const limit = roundUp(Math.max(1000, ...points.map(([, value]) => value)) * 1.02);
   const right = width - MARGIN.right;
   const bottom = height - MARGIN.bottom;
-  const x = (time) => right + (time / HISTORY_S) * (right - MARGIN.left);
+  const x = (time) => right + (time / span) * (right - MARGIN.left);
   const y = (value) => bottom - (value / limit) * (bottom - MARGIN.top);
   const nodes = [];
   for (const part of [0, 0.5, 1]) {
@@ -53,8 +54,8 @@ export function drawGoodput(svg, curve) {
     const text = formatRate(limit * part).replace(/\.0 /, ' ').replace('bit/s', '');
     nodes.push(make('text', { x: MARGIN.left - 6, y: level + 4, 'text-anchor': 'end' }, part ? text.trim() : '0'));
   }
-  for (const time of [-120, -60, 0]) {
-    const anchor = time === 0 ? 'end' : time === -120 ? 'start' : 'middle';
+  for (const time of [-span, -span / 2, 0]) {
+    const anchor = time === 0 ? 'end' : time === -span ? 'start' : 'middle';
     const label = time ? `${time} s` : 'now';
     nodes.push(make('text', { x: x(time), y: height - 4, 'text-anchor': anchor }, label));
   }
