@@ -1,0 +1,302 @@
+"""What the benchmarks measure: bytes, fidelity, hits, and how sure a mean of them is.
+
+Which one should I use? `top_k_hits` with `bootstrap_interval` for accuracy at a budget,
+`paired_interval` for the difference of two codecs on the same pictures, `bytes_for_accuracy` and
+`mean_rate_change` to put a whole curve into one number; `psnr_db` and `ms_ssim` say how a picture
+looks, which is not what a classifier needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pnc.errors import ConfigError
+
+PEAK = 255.0
+"""Largest value of a pixel."""
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the five scales, finest first: Wang, Simoncelli, Bovik 2003, section 3.2."""
+
+SSIM_WINDOW = 11
+"""Side of the Gaussian window, pixels: Wang et al. 2004, section III.B."""
+
+SSIM_SIGMA = 1.5
+"""Its standard deviation, pixels: the same."""
+
+SSIM_K = (0.01, 0.03)
+"""The constants that keep the quotients stable, as shares of `PEAK`: the same."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue: ITU-R BT.601, as in JPEG."""
+
+MAX_PSNR_DB = 99.0
+"""PSNR of two equal pictures, which has no finite value; 8-bit pictures that differ at all stay
+below 96 dB up to 224 x 224."""
+
+CONFIDENCE = 0.95
+"""Share of resamples that lies inside an interval."""
+
+RESAMPLES = 2000
+"""Bootstrap resamples: the ends of a 95 % interval move by less than a tenth of its width."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the ends of its confidence interval."""
+
+    value: float
+    """The mean."""
+    low: float
+    """Lower end."""
+    high: float
+    """Upper end."""
+
+    def to_json(self) -> dict[str, float]:
+        """Return the three numbers by name, rounded to 5 decimals."""
+        return {name: round(getattr(self, name), 5) for name in ("value", "low", "high")}
+
+
+def bits_per_pixel(num_bytes: int, height: int, width: int) -> float:
+    """Return the rate of a picture of `height` x `width` pixels, bits per pixel."""
+    return 8.0 * num_bytes / (height * width)
+
+
+def psnr_db(reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
+    """Return the peak signal-to-noise ratio over all values of two uint8 arrays of one shape, dB.
+
+    Equal arrays give `MAX_PSNR_DB`.
+
+    Raises:
+        ConfigError: The shapes differ.
+    """
+    _check_shapes(reference, picture)
+    error = reference.astype(np.float32) - picture.astype(np.float32)
+    mean_square = float(np.mean(np.square(error), dtype=np.float64))
+    if mean_square == 0.0:
+        return MAX_PSNR_DB
+    return min(MAX_PSNR_DB, float(10.0 * np.log10(PEAK * PEAK / mean_square)))
+
+
+def luma(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return uint8 RGB [H, W, 3] as float32 luma [H, W], 0 to 255."""
+    weighted: NDArray[np.float32] = picture.astype(np.float32) @ np.asarray(LUMA, np.float32)
+    return weighted
+
+
+def ms_ssim(reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
+    """Return the multi-scale structural similarity of two uint8 pictures, 1 for equal ones.
+
+    Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment",
+    Asilomar 2003: contrast and structure at five scales, luminance at the coarsest, on luma, over
+    the places where the window fits; each scale halves the last by 2 x 2 means.
+
+    Args:
+        reference: uint8 RGB [H, W, 3] or grey [H, W], both sides at least 176.
+        picture: Same shape.
+
+    Raises:
+        ConfigError: The shapes differ, or a side is too short for five scales.
+    """
+    _check_shapes(reference, picture)
+    shortest = SSIM_WINDOW * 2 ** (len(MS_SSIM_WEIGHTS) - 1)
+    if min(reference.shape[:2]) < shortest:
+        raise ConfigError(f"MS-SSIM needs sides of at least {shortest} pixels")
+    x, y = (_as_grey(reference), _as_grey(picture))
+    product = 1.0
+    for index, weight in enumerate(MS_SSIM_WEIGHTS):
+        similarity, contrast = _ssim_terms(x, y)
+        is_last = index == len(MS_SSIM_WEIGHTS) - 1
+        product *= max(similarity if is_last else contrast, 0.0) ** weight
+        x, y = _halve(x), _halve(y)
+    return product
+
+
+def top_k(probabilities: NDArray[Any], k: int = 5) -> list[int]:
+    """Return the `k` likeliest classes of probabilities [classes], likeliest first, ties by index."""
+    return [
+        int(index) for index in np.argsort(-probabilities.astype(np.float64), kind="stable")[:k]
+    ]
+
+
+def top_k_hits(
+    predictions: Sequence[Sequence[int]], labels: ArrayLike, k: int
+) -> NDArray[np.bool_]:
+    """Return for each picture whether its label is among the first `k` predictions.
+
+    Args:
+        predictions: For each picture its likeliest classes, likeliest first; empty where a codec
+            delivered nothing, which is a miss.
+        labels: The right class of each picture, [pictures].
+        k: How many predictions count.
+    """
+    wanted = np.asarray(labels).tolist()
+    pairs = zip(predictions, wanted, strict=True)
+    return np.array([label in list(guesses)[:k] for guesses, label in pairs], np.bool_)
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean of one value a picture with its bootstrap percentile interval.
+
+    Efron, "Bootstrap methods: another look at the jackknife", 1979. The same seed and number of
+    values draw the same pictures. Values that are all equal give an interval without width.
+
+    Args:
+        values: Numbers or hits, [pictures].
+        seed: Of the resampling.
+        confidence: Share of resamples inside.
+        num_resamples: How often to resample.
+
+    Raises:
+        ConfigError: There are no values.
+    """
+    sample = np.asarray(values, np.float64)
+    if sample.ndim != 1 or sample.size == 0:
+        raise ConfigError("an interval needs one value for each of at least one picture")
+    means = _resampled_means(sample, seed, num_resamples)
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(means, [tail, 100.0 - tail])
+    return Interval(float(sample.mean()), float(low), float(high))
+
+
+def paired_interval(
+    values: ArrayLike,
+    reference: ArrayLike,
+    *,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+    num_resamples: int = RESAMPLES,
+) -> Interval:
+    """Return the mean difference `values` - `reference` on the same pictures with its interval.
+
+    Pairing removes what the choice of pictures does to both.
+
+    Raises:
+        ConfigError: There are no values, or not as many of one as of the other.
+    """
+    first, second = np.asarray(values, np.float64), np.asarray(reference, np.float64)
+    _check_shapes(first, second)
+    return bootstrap_interval(
+        first - second, seed=seed, confidence=confidence, num_resamples=num_resamples
+    )
+
+
+def bytes_for_accuracy(
+    num_bytes: Sequence[float], accuracy: Sequence[float], target: float
+) -> float | None:
+    """Return how many bytes reach an accuracy, None if the curve does not.
+
+    Linear in the logarithm of the bytes between the points around the first crossing; a target
+    below the first point gives None too, since nothing was measured there.
+
+    Args:
+        num_bytes: Rising, [points].
+        accuracy: [points].
+        target: Accuracy to reach.
+    """
+    for index in range(1, len(num_bytes)):
+        before, after = accuracy[index - 1], accuracy[index]
+        if before <= target <= after and after > before:
+            share = (target - before) / (after - before)
+            low, high = np.log(num_bytes[index - 1]), np.log(num_bytes[index])
+            return float(np.exp(low + share * (high - low)))
+    return None
+
+
+def mean_rate_change(
+    num_bytes: Sequence[float],
+    accuracy: Sequence[float],
+    reference_bytes: Sequence[float],
+    reference_accuracy: Sequence[float],
+) -> float | None:
+    """Return the mean change of bytes against a reference at equal accuracy: -0.2 is 20 % less.
+
+    As Bjontegaard's BD-rate (VCEG-M33), with accuracy for PSNR and straight lines for the cubic,
+    which overshoots on noisy curves. Over the accuracies that both curves reach; None if there are
+    none. Curves are made non-decreasing first: nobody has to send more to know less.
+    """
+    curves = []
+    for sizes, hits in ((num_bytes, accuracy), (reference_bytes, reference_accuracy)):
+        rising = np.maximum.accumulate(np.asarray(hits, np.float64))
+        strict = rising + 1e-9 * np.arange(rising.size)
+        curves.append((strict, np.log(np.asarray(sizes, np.float64))))
+    low = max(curve[0][0] for curve in curves)
+    high = min(curve[0][-1] for curve in curves)
+    if high <= low:
+        return None
+    at = np.linspace(low, high, 201)
+    ours, theirs = (np.interp(at, hits, sizes) for hits, sizes in curves)
+    return float(np.exp(np.mean(ours - theirs)) - 1.0)
+
+
+@lru_cache(maxsize=8)
+def _resampling(size: int, seed: int, num_resamples: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(size, size=(num_resamples, size))
+
+
+def _resampled_means(
+    sample: NDArray[np.float64], seed: int, num_resamples: int
+) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = sample[_resampling(sample.size, seed, num_resamples)].mean(axis=1)
+    return means
+
+
+def _check_shapes(first: NDArray[Any], second: NDArray[Any]) -> None:
+    if first.shape != second.shape:
+        raise ConfigError(f"shapes {list(first.shape)} and {list(second.shape)} differ")
+
+
+def _as_grey(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return luma(picture) if picture.ndim == 3 else picture.astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _window_matrix(size: int) -> NDArray[np.float32]:
+    """Return the Gaussian window at every place where it fits: float32 [size - 10, size].
+
+    As a matrix a separable filter is two products, which beats any loop over the window.
+    """
+    taps = np.arange(SSIM_WINDOW) - (SSIM_WINDOW - 1) / 2
+    window = np.exp(-np.square(taps) / (2 * SSIM_SIGMA**2))
+    window /= window.sum()
+    num_places = size - SSIM_WINDOW + 1
+    matrix = np.zeros((num_places, size), np.float32)
+    for place in range(num_places):
+        matrix[place, place : place + SSIM_WINDOW] = window
+    return matrix
+
+
+def _ssim_terms(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the mean SSIM and its mean contrast-structure part."""
+    height, width = x.shape
+    maps = np.stack([x, y, x * x + y * y, x * y])
+    mean_x, mean_y, mean_squares, mean_product = (
+        _window_matrix(height) @ maps @ _window_matrix(width).T
+    )
+    c1, c2 = ((k * PEAK) ** 2 for k in SSIM_K)
+    products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    contrast = (2 * (mean_product - products) + c2) / (mean_squares - squares + c2)
+    similarity = (2 * products + c1) / (squares + c1) * contrast
+    return float(similarity.mean()), float(contrast.mean())
+
+
+def _halve(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 2 x 2 means; an odd last row or column is dropped."""
+    height, width = (side // 2 * 2 for side in x.shape)
+    even = x[:height, :width]
+    halved: NDArray[np.float32] = (
+        even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    ) * np.float32(0.25)
+    return halved
