@@ -1,4 +1,4 @@
-"""Frames on a byte stream: COBS, CRC-16, nine kinds, and a limit for every length.
+"""Frames on a byte stream: COBS, CRC-16, eight kinds, and a limit for every length.
 
 ``docs/wire.md`` is the specification. A frame on the wire is ``COBS(kind body crc16) 0x00``.
 

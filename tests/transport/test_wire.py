@@ -155,6 +155,18 @@ def test_golden_frames(name: str) -> None:
     assert decode_frame(golden[:-1]) == EXAMPLES[name]
 
 
+def test_the_example_in_the_specification() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "wire.md").read_text(encoding="utf-8")
+    lines = [line.split() for line in text.splitlines() if line.startswith(("    D  ", "    S  "))]
+    assert len(lines) == 7
+    for _, name, *digits in lines:
+        stuffed = bytes.fromhex("".join(digits))
+        frame = decode_frame(stuffed[:-1])
+        assert type(frame).__name__.upper() == name
+        assert encode_frame(frame) == stuffed
+    assert f"{wire.MAX_FRAME_BYTES} bytes or more" in text
+
+
 @pytest.mark.parametrize(
     "raw",
     [
