@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 
 from pnc.errors import ConfigError, LinkError, LinkLostError
-from pnc.transport.links.base import check_options, take_option
 from pnc.transport.links.channel import Channel, ChannelConfig
+from pnc.transport.links.options import check_options, take_option
 from pnc.transport.links.trace import RateTrace
 
 __all__ = ["EmulatedLink", "open_emulated"]

@@ -18,7 +18,7 @@ import serial
 from serial.tools import list_ports
 
 from pnc.errors import ConfigError, LinkError, LinkLostError
-from pnc.transport.links.base import check_options, take_option
+from pnc.transport.links.options import check_options, take_option
 
 try:
     import termios
