@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from pnc.codec.image import PictureLike
 
 __all__ = ["classify", "decode", "encode", "inspect"]
+
+MAX_ROWS = 32
+"""Rows of a table of layers: with its heading it fits a terminal of 40 lines."""
 
 Checkpoint = Annotated[
     str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
@@ -199,6 +203,9 @@ def inspect(
         Path | None,
         typer.Option("--out", "-o", metavar="PNG", help="Draw bytes and prefixes to this file."),
     ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", "-a", help="One row for each layer, however many.")
+    ] = False,
     checkpoint: Checkpoint = "belt",
     force: Force = False,
     as_json: Json = False,
@@ -224,7 +231,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(_info_record(item, info, out)))
     else:
-        _print_layers(item, info)
+        _print_layers(item, info, show_all=show_all)
     if out is not None:
         typer.echo(f"{out}: written", err=True)
 
@@ -330,35 +337,45 @@ def _info_record(item: Input, info: StreamInfo, out: Path | None) -> dict[str, A
     }
 
 
-def _print_layers(item: Input, info: StreamInfo) -> None:
+def _print_layers(item: Input, info: StreamInfo, *, show_all: bool) -> None:
+    """Print the layers as a table, several to a row where they are many."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(soft_wrap=True, highlight=False)
+    num_layers = len(info.layers)
+    step = 1 if show_all else max(1, -(-num_layers // MAX_ROWS))
     state = "complete" if info.complete else "cut short"
     console.print(
         f"{item.name}: {count_noun(info.num_bytes, 'byte')}, {state}, "
         f"checkpoint {info.checkpoint_id}, bitstream version {info.version}",
         markup=False,
     )
+    rows = [list(info.layers[first : first + step]) for first in range(0, num_layers, step)]
+    sizes = [sum(layer.num_bytes for layer in row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("layer", "channel", "shift", "symbols", "known", "bytes", "sum", ""):
-        table.add_column(heading, justify="left" if not heading else "right")
-    largest = max((layer.num_bytes for layer in info.layers), default=0.0) or 1.0
-    total = 0.0
-    for layer in info.layers:
-        total += layer.num_bytes
-        known = layer.num_known / layer.num_symbols if layer.num_symbols else 1.0
+    for heading in ("layers", "channels", "shifts", "symbols", "known", "bytes", "sum", ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row, size, total in zip(rows, sizes, accumulate(sizes), strict=True):
+        num_symbols = sum(layer.num_symbols for layer in row)
+        num_known = sum(layer.num_known for layer in row)
         table.add_row(
-            str(layer.index),
-            str(layer.channel),
-            str(layer.shift),
-            f"{layer.num_symbols:,}",
-            f"{known:.0%}",
-            f"{layer.num_bytes:,.1f}",
+            _span([layer.index for layer in row]),
+            _span([layer.channel for layer in row]),
+            _span([layer.shift for layer in row]),
+            f"{num_symbols:,}",
+            f"{num_known / max(num_symbols, 1):.0%}",
+            f"{size:,.1f}",
             f"{total:,.0f}",
-            "█" * round(24 * layer.num_bytes / largest),
-            style=None if layer.num_known else "dim",
+            "█" * round(12 * size / max(*sizes, 1e-9)),
+            style=None if num_known else "dim",
         )
     console.print(table)
+    if step > 1:
+        console.print(f"{step} layers a row; --all shows each", style="dim")
+
+
+def _span(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}-{high}"

@@ -108,14 +108,15 @@ def _draw_chart(
     small = _font(16)
     for value in range(0, int(axes.top_bytes) + 1, tick):
         y = axes.y(value)
-        draw.line([(axes.x(0), y), (right, y)], _GRID if value else _SOFT, 1)
+        draw.line([(axes.x(0), y), (right, y)], _GRID, 1)
         draw.text((axes.x(0) - 12, y), f"{value:,}", _SOFT, small, anchor="rm")
     bar_gap = 1 if axes.x(1) - axes.x(0) > 4 else 0
     for layer, (start, end) in enumerate(itertools.pairwise(ends)):
         left, edge = axes.x(layer), axes.x(layer + 1) - bar_gap
         if end > start:
-            draw.rectangle([left, axes.y(start), edge, bottom - 1], _AREA)
+            draw.rectangle([left, axes.y(start), edge, bottom], _AREA)
             draw.rectangle([left, min(axes.y(end), axes.y(start) - 2), edge, axes.y(start)], _STEP)
+    draw.line([(axes.x(0), bottom), (right, bottom)], _SOFT, 1)
     every = _round_step(max(len(layer_bytes) / 12, 1))
     for layer in range(0, len(layer_bytes), every):
         middle = axes.x(layer + 0.5)

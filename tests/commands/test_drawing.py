@@ -35,6 +35,14 @@ def test_every_length_can_be_drawn(length: int, fake_codec: Any) -> None:
     assert (drawing[:, :8] == 255).all(), "the margin is clean"
 
 
+def test_layers_may_claim_more_than_the_whole(fake_codec: Any) -> None:
+    stream = fake_codec.encode(np.zeros((224, 224, 3), np.uint8))
+    info = fake_codec.info(stream)
+    for layer in info.layers:
+        layer.num_bytes *= 1.1
+    assert draw_stream(fake_codec, stream, info, title="t").any()
+
+
 def test_more_bytes_reach_higher(fake_codec: Any) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
     whole = fake_codec.encode(noise)
