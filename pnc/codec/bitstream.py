@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.entropy.coder import decode_run, encode_run
+from pnc.codec.entropy.coder import code_picture, decode_run, encode_run
 from pnc.codec.entropy.prior import LayerPrior
 from pnc.codec.layers import Knowledge, LayerPlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
@@ -23,7 +23,7 @@ HEADER_BYTES = 4
 """Magic and the first three bytes of the checkpoint's id."""
 
 MAX_STREAM_BYTES = 1 << 17
-"""Longest stream that is looked at: the raw pixels of a picture are 147 KB, no useful stream comes near."""
+"""Longest stream that is looked at: the raw pixels of a picture have 147 KB."""
 
 
 def encode_stream(
@@ -36,6 +36,7 @@ def encode_stream(
     """Code the symbols of one picture.
 
     Args:
+        plan, priors: the checkpoint's layers and their tables.
         checkpoint_id: eight hexadecimal digits.
         symbols: uint8 ``[height, width, channels]`` of the plan's grid.
         max_bytes: length of the stream at most, header included.
@@ -43,18 +44,23 @@ def encode_stream(
     Raises:
         ConfigError: ``max_bytes`` leaves no room for the header.
     """
-    limit = MAX_STREAM_BYTES if max_bytes is None else max_bytes
+    limit = MAX_STREAM_BYTES if max_bytes is None else min(max_bytes, MAX_STREAM_BYTES)
     if limit < HEADER_BYTES:
         raise ConfigError(f"max_bytes is {limit}: a stream's header takes {HEADER_BYTES} bytes")
     header = bytes([MAGIC]) + bytes.fromhex(checkpoint_id)[: HEADER_BYTES - 1]
-    source = Knowledge.complete(plan, symbols)
-    return header + encode_run(plan, priors, source, 0, limit - HEADER_BYTES)
+    picture = code_picture(plan, priors, Knowledge.complete(plan, symbols))
+    return header + encode_run(plan, picture, 0, limit - HEADER_BYTES)
 
 
 def decode_stream(
     plan: LayerPlan, priors: Sequence[LayerPrior], checkpoint_id: str, stream: bytes
 ) -> tuple[Knowledge, int]:
     """Decode any prefix of a stream, the empty one included.
+
+    Args:
+        plan, priors: the checkpoint's layers and their tables.
+        checkpoint_id: eight hexadecimal digits.
+        stream: the bytes that arrived.
 
     Returns:
         What is known of the picture, and how many coded symbols that took.
@@ -65,7 +71,8 @@ def decode_stream(
     """
     check_header(checkpoint_id, stream)
     knowledge = Knowledge(plan)
-    return knowledge, decode_run(plan, priors, knowledge, 0, stream[HEADER_BYTES:])
+    num_symbols = decode_run(plan, priors, knowledge, 0, stream[HEADER_BYTES:])
+    return knowledge, num_symbols
 
 
 def check_header(checkpoint_id: str, stream: bytes) -> None:
@@ -79,11 +86,11 @@ def check_header(checkpoint_id: str, stream: bytes) -> None:
         raise CorruptBitstreamError(
             f"corrupt stream: {len(stream)} bytes, at most {MAX_STREAM_BYTES} are possible"
         )
-    if stream[:1] and stream[0] != MAGIC:
+    if stream and stream[0] != MAGIC:
         if stream[0] & 0xF0 == MAGIC & 0xF0:
             raise BitstreamError(
-                f"the stream has bitstream version {stream[0] & 0x0F}, this PNC reads version {VERSION}; "
-                "use the same release on both sides",
+                f"the stream has bitstream version {stream[0] & 0x0F}, this PNC reads version "
+                f"{VERSION}; use the same release on both sides",
                 version=stream[0] & 0x0F,
             )
         raise CorruptBitstreamError("corrupt stream: it does not begin with PNC's magic byte")

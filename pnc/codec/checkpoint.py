@@ -54,7 +54,6 @@ class Checkpoint:
         fit: how pictures are brought to 224 x 224, in training and on the device alike.
         classes: names in the order of the classifier's outputs.
         plan: grid and layer order.
-        card: training record and measured accuracy.
     """
 
     folder: Path
@@ -64,7 +63,6 @@ class Checkpoint:
     fit: Fit
     classes: tuple[str, ...]
     plan: LayerPlan
-    card: dict[str, Any]
     _hashes: Mapping[str, str]
 
     @classmethod
@@ -82,21 +80,21 @@ class Checkpoint:
                 "use the release that wrote it"
             )
         try:
-            plan = LayerPlan(
-                *manifest["grid"], manifest["zero_point"], plan_steps(manifest["steps"])
-            )
+            height, width, num_channels = (int(side) for side in manifest["grid"])
+            zero_point = int(manifest["zero_point"])
+            plan = LayerPlan(height, width, num_channels, zero_point, plan_steps(manifest["steps"]))
             checkpoint = cls(
                 folder=folder,
                 name=str(manifest["name"]),
                 id=str(manifest["id"]),
                 architecture=str(manifest["architecture"]),
-                fit=cast(Fit, manifest["fit"]),
+                fit=cast("Fit", manifest["fit"]),
                 classes=tuple(str(c) for c in manifest["classes"]),
                 plan=plan,
-                card=dict(manifest.get("card", {})),
                 _hashes=dict(manifest["files"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            identity = checkpoint_id(plan, checkpoint._hashes)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{folder / MANIFEST}: incomplete or of wrong type ({error})"
             ) from error
@@ -104,7 +102,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"{folder / MANIFEST}: fit {checkpoint.fit!r} is none of {get_args(Fit)}"
             )
-        if checkpoint.id != checkpoint_id(plan, checkpoint._hashes):
+        if checkpoint.id != identity:
             raise CheckpointError(
                 f"{folder / MANIFEST}: its id does not belong to its files; export it again"
             )
@@ -144,6 +142,17 @@ class Checkpoint:
         return content
 
     @cached_property
+    def card(self) -> dict[str, Any]:
+        """How it was trained and what it measured; empty where there is no card.
+
+        Raises:
+            CheckpointError: the card is damaged.
+        """
+        if "card.json" not in self._hashes:
+            return {}
+        return _parse_json(self.folder / "card.json", self.read("card.json"))
+
+    @cached_property
     def _priors_json(self) -> dict[str, Any]:
         return _parse_json(self.folder / "priors.json", self.read("priors.json"))
 
@@ -164,7 +173,7 @@ class Checkpoint:
                 )
                 for entry in self._priors_json["layers"]
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{self.folder / 'priors.json'}: not a list of tables ({error})"
             ) from error
@@ -180,15 +189,20 @@ class Checkpoint:
             raise CheckpointError(
                 f"{self.folder / 'priors.json'}: no reconstruction points ({error})"
             ) from error
-        if points.shape != (self.plan.num_channels, UNKNOWN_SHIFT):
+        wanted = (self.plan.num_channels, UNKNOWN_SHIFT)
+        if points.shape != wanted or not np.isfinite(points).all():
             raise CheckpointError(
-                f"{self.folder / 'priors.json'}: reconstruction points of shape {points.shape}"
+                f"{self.folder / 'priors.json'}: reconstruction points are not {wanted} numbers"
             )
         return points
 
 
 def checkpoint_id(plan: LayerPlan, hashes: Mapping[str, str]) -> str:
-    """Eight hexadecimal digits over all that decides a stream's bytes: encoder, tables, grid and order."""
+    """Eight hexadecimal digits over what decides a stream's bytes: encoder, tables, grid, order.
+
+    Raises:
+        KeyError: the hash of the encoder or of the tables is missing.
+    """
     parts = [
         hashes["encoder.tflite"],
         hashes["priors.json"],
@@ -201,7 +215,7 @@ def checkpoint_id(plan: LayerPlan, hashes: Mapping[str, str]) -> str:
 
 
 def search_folders() -> list[Path]:
-    """Folders of checkpoint folders: the environment's, the source tree's, the installed package's."""
+    """Folders of checkpoint folders: the environment's, the source tree's, the package's own."""
     package = Path(__file__).resolve().parents[1]
     own = os.environ.get(SEARCH_ENVIRONMENT)
     return [*([Path(own)] if own else []), package.parent / "checkpoints", package / "_checkpoints"]
@@ -222,7 +236,8 @@ def find_folder(name_or_folder: str | os.PathLike[str]) -> Path:
         {path.parent.name for folder in search_folders() for path in folder.glob(f"*/{MANIFEST}")}
     )
     raise CheckpointError(
-        f"checkpoint {os.fspath(name_or_folder)!r}: no such folder or name; known are: {', '.join(known) or 'none'}",
+        f"checkpoint {os.fspath(name_or_folder)!r}: no such folder or name; "
+        f"known are: {', '.join(known) or 'none'}",
         known=tuple(known),
     )
 
@@ -236,9 +251,17 @@ def write_manifest(
     classes: Sequence[str],
     plan: LayerPlan,
     files: Sequence[str],
-    card: Mapping[str, Any],
 ) -> str:
-    """Seal a folder: hash its files and write the manifest. Returns the checkpoint's id."""
+    """Seal a folder: hash its files and write the manifest.
+
+    Args:
+        folder: holds all of ``files``.
+        name, architecture, fit, classes, plan, card: see :class:`Checkpoint`.
+        files: names of the files that belong to the checkpoint.
+
+    Returns:
+        The checkpoint's id.
+    """
     hashes = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
     identity = checkpoint_id(plan, hashes)
     manifest = {
@@ -252,7 +275,6 @@ def write_manifest(
         "zero_point": plan.zero_point,
         "steps": plan.steps,
         "files": hashes,
-        "card": dict(card),
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return identity
@@ -268,7 +290,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _parse_json(path: Path, content: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from error
     if not isinstance(parsed, dict):
         raise CheckpointError(f"{path}: not a JSON object; copy it again")

@@ -27,6 +27,11 @@ class Prediction:
 class Classifier:
     """The classifier of a checkpoint.
 
+    Args:
+        checkpoint: whose classifier it is.
+        num_threads: threads of one inference.
+        runtime: see :func:`pnc.codec.interpreter.find_runtime`.
+
     Raises:
         CheckpointError: it has another number of classes than the manifest.
     """
@@ -45,7 +50,8 @@ class Classifier:
         num_outputs = int(self._model.outputs[0]["shape"][-1])
         if num_outputs != len(self._classes):
             raise CheckpointError(
-                f"{name}: {num_outputs} classes, the manifest names {len(self._classes)}; export it again"
+                f"{name}: {num_outputs} classes, the manifest names {len(self._classes)}; "
+                "export it again"
             )
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -55,5 +61,5 @@ class Classifier:
     def classify(self, pixels: NDArray[np.uint8], top: int) -> list[Prediction]:
         """The ``top`` likeliest classes, likeliest first."""
         probabilities = self.probabilities(pixels)
-        order = np.argsort(-probabilities, kind="stable")[:top]
+        order = np.argsort(-probabilities, kind="stable")[: max(0, top)]
         return [Prediction(self._classes[i], int(i), float(probabilities[i])) for i in order]

@@ -1,4 +1,4 @@
-"""The codec: one object from picture to stream, from any part of a stream to a picture and its class."""
+"""The codec: from a picture to a stream, from any part of a stream to a picture and its class."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.classifier import Classifier, Prediction
 from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
+from pnc.codec.entropy.coder import code_picture
 from pnc.codec.image import PictureLike, load_picture
-from pnc.codec.layers import at_shift, layer_symbols
 from pnc.codec.packetizer import decode_packet_set, packetize_knowledge
 
 __all__ = ["Codec", "LayerInfo", "Prediction", "StreamInfo"]
@@ -59,7 +59,13 @@ class StreamInfo:
 class Codec:
     """Encoder, bitstream, decoder and classifier of a checkpoint.
 
-    Interpreters are made when first used: a device only ever loads the encoder. Not thread-safe; one a thread.
+    Interpreters are made when first used: a device only ever loads the encoder. Not thread-safe;
+    one a thread.
+
+    Args:
+        checkpoint: what to work with.
+        num_threads: threads of one inference.
+        runtime: module of the interpreter, see :func:`pnc.codec.interpreter.find_runtime`.
 
     Example::
 
@@ -118,6 +124,7 @@ class Codec:
 
         Raises:
             ImageError: the picture cannot be read.
+            ConfigError: ``max_bytes`` leaves no room for the stream's header.
         """
         checkpoint = self.checkpoint
         symbols = self.encoder.encode(self.load_picture(picture))
@@ -161,9 +168,16 @@ class Codec:
         )
 
     def classify(self, picture: PictureLike, *, top: int = 5) -> list[Prediction]:
-        """What is on a picture, a decoded picture, or the picture that a stream's prefix holds; likeliest first.
+        """What is on a picture, likeliest class first.
 
-        Bytes are taken for a stream if they begin with its magic byte, which no picture file does.
+        Args:
+            picture: as for :meth:`encode`, a decoded picture, or any prefix of a stream: bytes are
+                taken for one if they begin with its magic byte, which no picture file does.
+            top: how many classes, at most.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            BitstreamError: another checkpoint made the stream, or it is none.
         """
         if isinstance(picture, bytes) and picture[:1] == bytes([MAGIC]):
             pixels = self.decode(picture)
@@ -180,26 +194,21 @@ class Codec:
         checkpoint, plan = self.checkpoint, self.checkpoint.plan
         knowledge, num_symbols = decode_stream(plan, checkpoint.priors, checkpoint.id, stream)
         layers = []
-        for index, (layer, prior) in enumerate(zip(plan.layers, checkpoint.priors, strict=True)):
+        picture = code_picture(plan, checkpoint.priors, knowledge)
+        for index, (layer, stretches) in enumerate(zip(plan.layers, picture, strict=True)):
             num_known = min(max(num_symbols - index * plan.num_positions, 0), plan.num_positions)
-            values, shifts = knowledge.values[layer.channel], knowledge.shifts[layer.channel]
-            new, low = layer_symbols(
-                plan,
-                layer,
-                at_shift(values, shifts, layer.from_shift),
-                at_shift(values, shifts, layer.shift),
-            )
-            bits = prior.significance.bits[new[:num_known]].sum()
-            if prior.refinement:
-                bits += prior.refinement.bits[low[: max(0, num_known - len(new))]].sum()
+            bits, num_left = 0.0, num_known
+            for table, symbols in stretches:
+                bits += float(table.bits[symbols[:num_left]].sum())
+                num_left = max(0, num_left - len(symbols))
             layers.append(
                 LayerInfo(
-                    index,
-                    layer.channel,
-                    layer.shift,
-                    plan.num_positions,
-                    num_known,
-                    float(bits) / 8,
+                    index=index,
+                    channel=layer.channel,
+                    shift=layer.shift,
+                    num_symbols=plan.num_positions,
+                    num_known=num_known,
+                    num_bytes=bits / 8,
                 )
             )
         return StreamInfo(

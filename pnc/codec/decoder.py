@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import Checkpoint
+from pnc.codec.image import SIZE
 from pnc.codec.interpreter import Model
 from pnc.codec.layers import UNKNOWN_SHIFT, Knowledge
 from pnc.errors import CheckpointError
@@ -13,6 +14,11 @@ from pnc.errors import CheckpointError
 
 class Decoder:
     """The synthesis transform of a checkpoint.
+
+    Args:
+        checkpoint: whose decoder it is.
+        num_threads: threads of one inference.
+        runtime: see :func:`pnc.codec.interpreter.find_runtime`.
 
     Raises:
         CheckpointError: the file does not fit the manifest.
@@ -31,18 +37,27 @@ class Decoder:
         )
         plan = checkpoint.plan
         grid = (1, plan.height, plan.width, plan.num_channels)
-        if any(tuple(details["shape"]) != grid for details in self._model.inputs):
-            raise CheckpointError(f"{name}: its inputs are not {grid}")
+        picture = (1, SIZE, SIZE, 3)
+        shapes = [tuple(side["shape"]) for side in (*self._model.inputs, *self._model.outputs)]
         self._input_names = [
             "received" if "received" in d["name"] else "values" for d in self._model.inputs
         ]
+        if shapes != [grid, grid, picture] or len(set(self._input_names)) != 2:
+            raise CheckpointError(
+                f"{name}: not a model from values and received {grid} to {picture}"
+            )
 
     def decode(self, knowledge: Knowledge) -> NDArray[np.uint8]:
-        """What is known of a picture -> uint8 RGB ``[224, 224, 3]``; knowing nothing gives an average picture."""
+        """What is known of a picture as a picture; knowing nothing gives an average one.
+
+        Returns:
+            uint8 RGB ``[224, 224, 3]``.
+        """
         values, received = restore(knowledge, self._points)
         given = {"values": values, "received": received}
         pixels = self._model.run(*(given[name] for name in self._input_names))
-        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        picture: NDArray[np.uint8] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        return picture
 
 
 def restore(
@@ -51,7 +66,8 @@ def restore(
     """Values back on the scale of full precision, and the share of bits that arrived.
 
     Args:
-        points: float32 ``[channels, 9]``: where in its interval a non-zero magnitude lies at each shift.
+        knowledge: what arrived.
+        points: float32 ``[channels, 9]``: where a non-zero magnitude lies in its interval.
 
     Returns:
         Two float32 ``[height, width, channels]``.
@@ -60,5 +76,5 @@ def restore(
     offset = points[np.arange(shifts.shape[-1]), shifts]
     magnitude = (np.abs(values) + offset) * (values != 0)
     restored = np.sign(values) * magnitude * np.exp2(shifts, dtype=np.float32)
-    received = (UNKNOWN_SHIFT - shifts.astype(np.float32)) / UNKNOWN_SHIFT
+    received = (UNKNOWN_SHIFT - shifts.astype(np.float32)) / np.float32(UNKNOWN_SHIFT)
     return restored.astype(np.float32), received

@@ -1,4 +1,4 @@
-"""Picture -> symbols: the uint8 TFLite encoder, the same file on a Pi, on a server and in a browser."""
+"""Picture -> symbols: the uint8 TFLite encoder, one file for a Pi, a server and a browser."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from pnc.errors import CheckpointError
 
 class Encoder:
     """The analysis transform of a checkpoint.
+
+    Args:
+        checkpoint: whose encoder it is.
+        num_threads: threads of one inference.
+        runtime: see :func:`pnc.codec.interpreter.find_runtime`.
 
     Raises:
         CheckpointError: the file does not fit the manifest.

@@ -1,7 +1,8 @@
 """One face over the TFLite interpreters: the first that is installed runs everything.
 
-``ai_edge_litert`` is the maintained one, ``tflite_runtime`` serves 32-bit Raspberry Pi OS, ``tensorflow`` machines that
-train. All take the same files and give the same bytes for integer models.
+``ai_edge_litert`` is the maintained one, ``tflite_runtime`` serves 32-bit Raspberry Pi OS,
+``tensorflow`` machines that train. All take the same files and give the same bytes for integer
+models.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ RUNTIMES = (
     ("tflite_runtime.interpreter", "tflite-runtime"),
     ("tensorflow.lite", "tensorflow"),
 )
-"""Modules that have an ``Interpreter``, and the distributions that bring them, in order of preference."""
+"""Modules with an ``Interpreter`` and the distributions that bring them, in order of preference."""
 
 
 def find_runtime(prefer: str | None = None) -> tuple[Any, str]:

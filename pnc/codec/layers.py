@@ -1,10 +1,14 @@
 """Layers: the units of the priority order, and what a decoder knows after any number of them.
 
-The encoder's output is a grid of symbols, uint8 ``[height, width, channels]``. Seen from the zero point each symbol is a
-signed value ``v``. A layer sends one channel at a precision: it turns ``sign(v) * (|v| >> from_shift)``, which the
-decoder has, into ``sign(v) * (|v| >> shift)``. A channel's first layer starts at :data:`UNKNOWN_SHIFT`, where every
-value is 0. This is embedded quantisation with a dead zone (Taubman, Marcellin, "JPEG2000", 2002, section 3.2), with as
-many bit planes a layer as the checkpoint finds worth it.
+The encoder's output is a grid of symbols, uint8 ``[height, width, channels]``. Seen from the zero
+point each symbol is a signed value ``v``. A layer sends one channel at a precision: it turns
+``sign(v) * (|v| >> from_shift)``, which the decoder has, into ``sign(v) * (|v| >> shift)``. A
+channel's first layer starts at :data:`UNKNOWN_SHIFT`, where every value is 0. This is embedded
+quantisation with a dead zone (Taubman, Marcellin, "JPEG2000", 2002, section 3.2), with as many bit
+planes a layer as the checkpoint finds worth it.
+
+What a layer codes are its *coded symbols*: one for each position, first for the positions whose
+value is still 0 (the *significance* symbols), then for all others (the *refinement* symbols).
 """
 
 from __future__ import annotations
@@ -12,20 +16,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pnc.errors import CheckpointError
 
+ScalarT = TypeVar("ScalarT", bound=np.generic)
+
 UNKNOWN_SHIFT = 8
 """The shift at which nothing of a value is known: |v| < 2**8 always holds."""
 
 MAX_LAYERS = 1024
-"""Layers of a plan at most: bounds the work on a hostile checkpoint; shipped ones have about 300."""
+"""Layers of a plan at most, and channels: bounds the work; shipped ones have about 300 layers."""
 
 MAX_GRID = 64
-"""Side of the symbol grid at most, in symbols: a stride of 3.5 pixels, finer than any useful latent."""
+"""Side of the symbol grid at most: a stride of 3.5 pixels, finer than any useful latent."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class LayerPlan:
     Args:
         height, width, num_channels: the grid.
         zero_point: the symbol that means 0; 0 for encoders whose values are never negative.
-        steps: ``(channel, shift)`` in priority order; every channel's shifts fall from one step to the next.
+        steps: ``(channel, shift)`` in priority order; a channel's shifts fall from step to step.
 
     Raises:
         CheckpointError: the steps are no such order or exceed a limit.
@@ -70,8 +77,9 @@ class LayerPlan:
             raise CheckpointError(
                 f"layer plan: impossible grid {grid} or zero point {self.zero_point}"
             )
-        if not 1 <= len(self.steps) <= MAX_LAYERS:
-            raise CheckpointError(f"layer plan: {len(self.steps)} layers, not 1 to {MAX_LAYERS}")
+        for name, count in (("channels", self.num_channels), ("layers", len(self.steps))):
+            if not 1 <= count <= MAX_LAYERS:
+                raise CheckpointError(f"layer plan: {count} {name}, not 1 to {MAX_LAYERS}")
         shifts = [UNKNOWN_SHIFT] * self.num_channels
         for channel, shift in self.steps:
             if not 0 <= channel < self.num_channels or not 0 <= shift < shifts[channel]:
@@ -108,6 +116,19 @@ class LayerPlan:
         """Positions in coding order, see :func:`scan_order`."""
         return scan_order(self.height, self.width)
 
+    @cached_property
+    def columns(self) -> tuple[NDArray[np.int32], ...]:
+        """The layers' numbers, to work on all at once: ``[layers]``, then four ``[layers, 1]``.
+
+        Channel; shift before, shift after, offset and mask of the new low bits.
+        """
+        rows = [
+            (layer.from_shift, layer.shift, self.offset(layer), (1 << layer.num_bits) - 1)
+            for layer in self.layers
+        ]
+        channels = np.array([layer.channel for layer in self.layers], np.int32)
+        return (channels, *np.array(rows, np.int32).T[:, :, None])
+
     def largest(self, layer: Layer) -> int:
         """The largest magnitude that a layer codes where nothing was significant before."""
         top = max(self.zero_point, 255 - self.zero_point)
@@ -118,7 +139,14 @@ class LayerPlan:
         return self.largest(layer) if self.signed else 0
 
     def values(self, symbols: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """Symbols ``[height, width, channels]`` -> signed values ``[channels, positions in scan order]``."""
+        """Symbols as signed values.
+
+        Args:
+            symbols: uint8 ``[height, width, channels]``.
+
+        Returns:
+            int16 ``[channels, positions in scan order]``.
+        """
         flat = symbols.reshape(self.num_positions, self.num_channels)[self.scan]
         return flat.T.astype(np.int16) - np.int16(self.zero_point)
 
@@ -126,15 +154,16 @@ class LayerPlan:
 def scan_order(height: int, width: int) -> NDArray[np.intp]:
     """Positions of a grid, coarse lattice first, each lattice from the centre outwards.
 
-    The level of a position is the largest power of two, at most 8, that divides both its row and its column; higher
-    levels come first, then smaller squared distance to the centre (doubled coordinates, so that it is an integer),
-    then raster order. Half a layer is then a picture of half the detail, not half a picture.
+    The level of a position is the largest power of two, at most 8, that divides both its row and
+    its column. Higher levels come first, then smaller squared distance to the centre (in doubled
+    coordinates, so that it is an integer), then raster order. Half a layer is then a picture of
+    half the detail, not half a picture.
 
     Returns:
         intp ``[height * width]``: raster indices in coding order.
     """
     row, column = np.divmod(np.arange(height * width), width)
-    level = np.zeros(height * width, np.int64)
+    level = np.ones(height * width, np.int64)
     for step in (2, 4, 8):
         level[(row % step == 0) & (column % step == 0)] = step
     distance = (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2
@@ -145,8 +174,10 @@ class Knowledge:
     """What is known of one picture's values: filled layer by layer, possibly with holes.
 
     Attributes:
-        values: int16 ``[channels, positions in scan order]``: ``sign(v) * (|v| >> shift)``, 0 where unknown.
-        shifts: uint8, same shape: the precision of each value; :data:`UNKNOWN_SHIFT` where nothing arrived.
+        values: int16 ``[channels, positions in scan order]``: ``sign(v) * (|v| >> shift)``, 0 where
+            nothing is known.
+        shifts: uint8, same shape: the precision of each value; :data:`UNKNOWN_SHIFT` where nothing
+            arrived.
     """
 
     def __init__(self, plan: LayerPlan) -> None:
@@ -171,23 +202,29 @@ class Knowledge:
         return twin
 
     def before(self, layer: Layer) -> NDArray[np.int16] | None:
-        """The values ``[positions]`` that a layer refines, or None where some of them have not arrived."""
+        """The values ``[positions]`` that a layer refines, or None where some have not arrived."""
+        values: NDArray[np.int16] = self.values[layer.channel]
         shifts = self.shifts[layer.channel]
+        if (shifts == layer.from_shift).all():
+            return values
         if (shifts > layer.from_shift).any():
             return None
-        return at_shift(self.values[layer.channel], shifts, layer.from_shift)
+        return at_shift(values, shifts, layer.from_shift)
 
     def learn(self, layer: Layer, positions: NDArray[np.intp], values: NDArray[np.int16]) -> None:
         """Take in values at a layer's precision, unless something finer is known already."""
-        finer = self.shifts[layer.channel, positions] > layer.shift
-        self.values[layer.channel, positions[finer]] = values[finer]
-        self.shifts[layer.channel, positions[finer]] = layer.shift
+        shifts = self.shifts[layer.channel]
+        coarser = shifts[positions] > layer.shift
+        if not coarser.all():
+            positions, values = positions[coarser], values[coarser]
+        self.values[layer.channel, positions] = values
+        shifts[positions] = layer.shift
 
     def grid(self) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         """Values and shifts as int16 and uint8 ``[height, width, channels]``."""
         return self._unscan(self.values), self._unscan(self.shifts)
 
-    def _unscan(self, scanned: NDArray[np.generic]) -> NDArray:  # type: ignore[type-arg]
+    def _unscan(self, scanned: NDArray[ScalarT]) -> NDArray[ScalarT]:
         plan = self.plan
         raster = np.empty((plan.num_positions, plan.num_channels), scanned.dtype)
         raster[plan.scan] = scanned.T
@@ -195,11 +232,17 @@ class Knowledge:
 
 
 def at_shift(
-    values: NDArray[np.int16], shifts: NDArray[np.uint8] | int, shift: int
+    values: NDArray[np.int16],
+    shifts: NDArray[np.integer[Any]] | int,
+    shift: NDArray[np.integer[Any]] | int,
 ) -> NDArray[np.int16]:
-    """Values known at ``shifts``, coarsened to ``shift``: magnitudes lose low bits; what is coarser already stays."""
-    magnitude = np.abs(values) >> np.maximum(shift - np.asarray(shifts, np.int16), 0)
-    return np.where(values < 0, -magnitude, magnitude).astype(np.int16)
+    """Values known at ``shifts``, coarsened to ``shift``; what is coarser already stays.
+
+    Magnitudes lose low bits, signs stay: integer division by a power of two towards 0.
+    """
+    lost = np.maximum(np.asarray(shift, np.int16) - np.asarray(shifts, np.int16), 0)
+    magnitude = np.abs(values) >> lost
+    return np.where(values < 0, -magnitude, magnitude)
 
 
 def plan_steps(sequence: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
@@ -210,7 +253,7 @@ def plan_steps(sequence: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]
     """
     try:
         return tuple((int(channel), int(shift)) for channel, shift in sequence)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
             f"layer plan: steps must be pairs (channel, shift): {error}"
         ) from error
@@ -219,13 +262,15 @@ def plan_steps(sequence: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]
 def layer_symbols(
     plan: LayerPlan, layer: Layer, before: NDArray[np.int16], after: NDArray[np.int16]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """What a layer codes: first the positions whose value is still 0, then the new low bits of all others.
+    """The coded symbols of one layer.
 
     Args:
-        before, after: int16 ``[positions]``, the channel's values at the layer's ``from_shift`` and ``shift``.
+        plan: the plan that the layer belongs to.
+        layer: the layer.
+        before, after: int16 ``[positions]``, the values at its ``from_shift`` and its ``shift``.
 
     Returns:
-        Symbols of the significance alphabet and of the refinement alphabet, int32, each in scan order.
+        Significance symbols and refinement symbols, int32, each in scan order.
     """
     zero = before == 0
     new = after[zero].astype(np.int32) + plan.offset(layer)
@@ -233,7 +278,50 @@ def layer_symbols(
     return new, low
 
 
-def refined(layer: Layer, before: NDArray[np.int16], low: NDArray[np.int32]) -> NDArray[np.int16]:
-    """Values at a layer's precision from non-zero ones before it and their new low bits: the inverse of the above."""
-    magnitude = (np.abs(before).astype(np.int32) << layer.num_bits) + low
-    return (np.sign(before) * magnitude).astype(np.int16)
+def picture_symbols(
+    plan: LayerPlan, source: Knowledge
+) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """The coded symbols of all layers of a picture, see :func:`layer_symbols`, in one sweep.
+
+    Args:
+        plan: the layers.
+        source: the values of the picture; what is not known of them counts as 0.
+    """
+    channel, from_shift, shift, offset, mask = plan.columns
+    values, shifts = source.values[channel], source.shifts[channel]
+    before, after = at_shift(values, shifts, from_shift), at_shift(values, shifts, shift)
+    zero = before == 0
+    new = (after + offset)[zero]
+    low = (np.abs(after) & mask)[~zero]
+    num_new = zero.sum(axis=1)
+    return list(
+        zip(
+            np.split(new, np.cumsum(num_new)[:-1]),
+            np.split(low, np.cumsum(plan.num_positions - num_new)[:-1]),
+            strict=True,
+        )
+    )
+
+
+def layer_values(
+    plan: LayerPlan,
+    layer: Layer,
+    before: NDArray[np.int16],
+    new: NDArray[np.int32],
+    low: NDArray[np.int32],
+) -> NDArray[np.int16]:
+    """Values at a layer's precision, the inverse of :func:`layer_symbols`.
+
+    Args:
+        plan: the plan that the layer belongs to.
+        layer: the layer.
+        before: int16 ``[len(new) + len(low)]``: the values that the symbols refine, in coded order.
+        new: int32, significance symbols.
+        low: int32, refinement symbols.
+
+    Returns:
+        int16 ``[len(new) + len(low)]``, in coded order.
+    """
+    old = before[len(new) :]
+    refined = (old << layer.num_bits) + np.where(old < 0, -low, low)
+    return np.concatenate([new - plan.offset(layer), refined]).astype(np.int16)

@@ -1,17 +1,18 @@
 """Packets: a stream cut so that each piece decodes on its own or names what it needs.
 
-A packet is a header and a run (see :mod:`pnc.codec.entropy.coder`) that starts at the first symbol the packet before it
-left undetermined. It needs only the coarser layers of the channels that it carries; without them it waits, and no other
-packet is spoiled. Layout in docs/bitstream.md.
+A packet is a header and a run (see :mod:`pnc.codec.entropy.coder`) that starts at the first symbol
+which the packet before it left undetermined. It needs only the coarser layers of the channels that
+it carries. Where one of these is missing it ends early, and no other packet is spoiled. Layout in
+docs/bitstream.md.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-from pnc.codec.bitstream import VERSION
-from pnc.codec.entropy.coder import decode_run, encode_run
+from pnc.codec.bitstream import MAX_STREAM_BYTES, VERSION
+from pnc.codec.entropy.coder import code_picture, count_arrived, decode_run, encode_run
 from pnc.codec.entropy.prior import LayerPrior
 from pnc.codec.layers import Knowledge, LayerPlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
@@ -20,16 +21,19 @@ PACKET_MAGIC = 0xD0 | VERSION
 """First byte of a packet."""
 
 TAG_BYTES = 2
-"""First bytes of the checkpoint's id in each packet: a foreign packet slips through once in 65,536."""
+"""First bytes of the checkpoint's id in each packet: one foreign packet in 65,536 slips through."""
 
 MAX_VARINT_BYTES = 4
-"""A symbol's place takes at most 28 bits: 1024 layers of 4096 positions need 22."""
+"""Bytes of a symbol's place at most, 28 bits: 1024 layers of 4096 positions need 22."""
 
 MIN_MTU_BYTES = 32
 """Below this the header would be more than a fifth of a packet."""
 
 MAX_PACKETS = 4096
 """Packets of one picture at most: the longest stream in the smallest packets."""
+
+MAX_OVERLAP = 4
+"""Times that packets may code a picture's symbols, 1 where they are of one cut: bounds the work."""
 
 
 def packetize_knowledge(
@@ -42,7 +46,12 @@ def packetize_knowledge(
 ) -> list[bytes]:
     """Cut the first ``num_symbols`` coded symbols of a picture into packets.
 
+    Where they are not all of the picture, a few at the end may be left out: those that no number of
+    whole bytes determines without symbols after them, of which nothing is known.
+
     Args:
+        plan, priors: the checkpoint's layers and their tables.
+        checkpoint_id: eight hexadecimal digits.
         source: all values of the picture at the precision that the symbols reach.
         num_symbols: how far the stream goes.
         mtu_bytes: largest packet.
@@ -56,20 +65,25 @@ def packetize_knowledge(
     if mtu_bytes < MIN_MTU_BYTES:
         raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
     tag = bytes([PACKET_MAGIC]) + bytes.fromhex(checkpoint_id)[:TAG_BYTES]
+    picture = code_picture(plan, priors, source)
     packets: list[bytes] = []
     start = 0
     while start < num_symbols:
         header = tag + encode_varint(start)
-        run = encode_run(plan, priors, source, start, mtu_bytes - len(header))
+        run = encode_run(plan, picture, start, mtu_bytes - len(header))
 
-        def arrived(num_bytes: int, run: bytes = run, start: int = start) -> int:
-            return start + decode_run(plan, priors, source.copy(), start, run[:num_bytes])
+        def reach(num_bytes: int, run: bytes = run, start: int = start) -> int:
+            return start + count_arrived(plan, picture, start, run[:num_bytes])
 
-        num_bytes = len(run)
-        if arrived(num_bytes) >= num_symbols:
-            num_bytes = bisect_left(range(num_bytes), num_symbols, key=arrived)
-        packets.append(header + run[:num_bytes])
-        start = arrived(num_bytes)
+        end = reach(len(run))
+        if end >= num_symbols:
+            cut = bisect_right(range(len(run) + 1), num_symbols, key=reach) - 1
+            end = reach(cut)
+            run = run[: bisect_left(range(cut), end, key=reach)]
+        if end == start:
+            break
+        packets.append(header + run)
+        start = end
     return packets
 
 
@@ -78,18 +92,28 @@ def decode_packet_set(
 ) -> Knowledge:
     """Decode any subset of a picture's packets in any order, repeated ones included.
 
+    Args:
+        plan, priors: the checkpoint's layers and their tables.
+        checkpoint_id: eight hexadecimal digits.
+        packets: those that arrived.
+
     Raises:
         BitstreamError: a packet is of another checkpoint or version.
-        CorruptBitstreamError: one is no packet.
+        CorruptBitstreamError: one is no packet, or they cannot be of one picture.
     """
-    runs = sorted({parse_packet(plan, checkpoint_id, packet) for packet in packets})
-    if len(runs) > MAX_PACKETS:
-        raise CorruptBitstreamError(
-            f"corrupt packets: {len(runs)} of one picture, at most {MAX_PACKETS} are possible"
-        )
+    runs: set[tuple[int, bytes]] = set()
+    for packet in packets:
+        runs.add(parse_packet(plan, checkpoint_id, packet))
+        if len(runs) > MAX_PACKETS:
+            raise CorruptBitstreamError(
+                f"corrupt packets: more than {MAX_PACKETS}, the most that a picture can have"
+            )
     knowledge = Knowledge(plan)
-    for start, run in runs:
-        decode_run(plan, priors, knowledge, start, run)
+    num_symbols = 0
+    for start, run in sorted(runs):
+        num_symbols += decode_run(plan, priors, knowledge, start, run)
+        if num_symbols > MAX_OVERLAP * plan.num_symbols:
+            raise CorruptBitstreamError("corrupt packets: they code the same symbols repeatedly")
     return knowledge
 
 
@@ -102,13 +126,18 @@ def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[in
     """
     if not packet or packet[0] & 0xF0 != PACKET_MAGIC & 0xF0:
         raise CorruptBitstreamError("corrupt packet: it does not begin with PNC's packet byte")
+    if len(packet) > MAX_STREAM_BYTES:
+        raise CorruptBitstreamError(
+            f"corrupt packet: {len(packet)} bytes, at most {MAX_STREAM_BYTES} are possible"
+        )
     if packet[0] != PACKET_MAGIC:
         raise BitstreamError(
-            f"the packet has bitstream version {packet[0] & 0x0F}, this PNC reads version {VERSION}",
+            f"the packet has bitstream version {packet[0] & 0x0F}, this PNC reads version "
+            f"{VERSION}; use the same release on both sides",
             version=packet[0] & 0x0F,
         )
     tag = packet[1 : 1 + TAG_BYTES].hex()
-    if tag != checkpoint_id[: 2 * TAG_BYTES]:
+    if len(tag) == 2 * TAG_BYTES and tag != checkpoint_id[: 2 * TAG_BYTES]:
         raise BitstreamError(
             f"the packet was made by checkpoint {tag}..., this one is {checkpoint_id}; "
             "load the checkpoint that the device uses",

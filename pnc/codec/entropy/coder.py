@@ -1,17 +1,18 @@
 """Runs: stretches of coded symbols through a range coder, decodable from any number of their bytes.
 
-All coded symbols of a picture stand in one order: layer by layer; within a layer the significance symbols, then the
-refinement symbols, each in scan order. A run starts at any place of that order and goes on until its bytes end.
+All coded symbols of a picture stand in one order: layer by layer; within a layer the significance
+symbols, then the refinement symbols, each in scan order. A run starts at any place of that order
+and goes on until its bytes end.
 
-A byte string that stops anywhere is an interval of numbers: all its continuations. A symbol has arrived exactly when
-every continuation decodes to it, that is when the interval lies within the coder's own. So no symbol is guessed, none
-is lost, nothing marks the end, and every byte counts.
+A byte string that stops anywhere is an interval of numbers: all its continuations. A symbol has
+arrived exactly when every continuation decodes to it, that is when the interval lies within the
+coder's own. So no symbol is guessed, none is lost, nothing marks the end, and every byte counts.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import constriction
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.entropy.prior import LayerPrior, Table
-from pnc.codec.layers import Knowledge, LayerPlan, at_shift, layer_symbols, refined
+from pnc.codec.layers import Knowledge, LayerPlan, layer_values, picture_symbols
 from pnc.errors import CorruptBitstreamError
 
 STATE_BITS = 64
@@ -28,30 +29,37 @@ STATE_BITS = 64
 WORD_BYTES = 4
 """The coder moves 32-bit words; they are written with the most significant byte first."""
 
-
-@dataclass(frozen=True)
-class Stretch:
-    """Part of a layer that one table codes."""
-
-    positions: NDArray[np.intp]
-    table: Table
-    is_refinement: bool
+MARGIN_WORDS = 6
+"""Words coded beyond a cut. Two are the coder's state; a carry would have to run through all others
+to change a byte before the cut, which happens once in 2**128 runs and costs nothing then."""
 
 
-def stretches(prior: LayerPrior, before: NDArray[np.int16]) -> Iterator[Stretch]:
-    """The one or two stretches of a layer, given the channel's values before it."""
-    yield Stretch(np.flatnonzero(before == 0), prior.significance, is_refinement=False)
-    if prior.refinement:
-        yield Stretch(np.flatnonzero(before), prior.refinement, is_refinement=True)
+Stretch = tuple[Table, NDArray[np.int32]]
+"""Coded symbols that follow each other and the table that codes them."""
 
 
-def encode_run(
-    plan: LayerPlan, priors: Sequence[LayerPrior], source: Knowledge, start: int, max_bytes: int
-) -> bytes:
+def code_picture(
+    plan: LayerPlan, priors: Sequence[LayerPrior], source: Knowledge
+) -> list[list[Stretch]]:
+    """All coded symbols of a picture in coded order, for each layer its stretches.
+
+    Args:
+        plan: the layers.
+        priors: their tables.
+        source: the picture's values; what is not known of them counts as 0.
+    """
+    return [
+        [(prior.significance, new), *([(prior.refinement, low)] if prior.refinement else [])]
+        for prior, (new, low) in zip(priors, picture_symbols(plan, source), strict=True)
+    ]
+
+
+def encode_run(plan: LayerPlan, picture: list[list[Stretch]], start: int, max_bytes: int) -> bytes:
     """Code a picture's symbols from place ``start`` until they end or fill ``max_bytes``.
 
     Args:
-        source: the picture's values; what is not known of them is coded as 0.
+        plan: the layers.
+        picture: see :func:`code_picture`.
         start: place in the order of coded symbols.
         max_bytes: where the run is cut; the cut may fall anywhere.
 
@@ -59,26 +67,30 @@ def encode_run(
         At most ``max_bytes`` bytes.
     """
     encoder = constriction.stream.queue.RangeEncoder()
-    first_layer, skip = divmod(start, plan.num_positions)
-    for layer, prior in zip(plan.layers[first_layer:], priors[first_layer:], strict=True):
-        values, shifts = source.values[layer.channel], source.shifts[layer.channel]
-        before, after = (
-            at_shift(values, shifts, shift) for shift in (layer.from_shift, layer.shift)
-        )
-        for symbols, table in zip(
-            layer_symbols(plan, layer, before, after),
-            (prior.significance, prior.refinement),
-            strict=True,
-        ):
-            wanted, skip = symbols[skip:], max(0, skip - len(symbols))
-            if table and len(wanted):
-                encoder.encode(wanted, table.model)
-        if encoder.num_bits() // 8 > max_bytes + 2 * WORD_BYTES:
+    for table, symbols in _stretches_from(plan, picture, start):
+        encoder.encode(symbols, table.model)
+        if encoder.num_words() > max_bytes // WORD_BYTES + MARGIN_WORDS:
             break
-    if encoder.is_empty():
-        return b""
-    data: bytes = encoder.get_compressed().astype(">u4").tobytes()
-    return data[:max_bytes]
+    return _written(encoder)[:max_bytes]
+
+
+def count_arrived(plan: LayerPlan, picture: list[list[Stretch]], start: int, data: bytes) -> int:
+    """How many symbols the first bytes of a run determine, for a receiver that misses nothing.
+
+    Args:
+        plan: the layers.
+        picture: see :func:`code_picture`.
+        start: place of the run's first symbol.
+        data: a prefix of what :func:`encode_run` made of these.
+    """
+    interval = _Interval(data)
+    total = 0
+    for table, symbols in _stretches_from(plan, picture, start):
+        num_arrived = interval.narrow(symbols, table.model)
+        total += num_arrived
+        if num_arrived < len(symbols):
+            break
+    return total
 
 
 def decode_run(
@@ -86,10 +98,12 @@ def decode_run(
 ) -> int:
     """Decode all symbols that a run's bytes determine, into ``knowledge``.
 
-    Decoding ends where the bytes end, where the picture ends, or at a layer that refines values which have not
-    arrived.
+    Decoding ends where the bytes end, where the picture ends, or at a layer that refines values
+    which have not arrived.
 
     Args:
+        plan: the layers.
+        priors: their tables.
         knowledge: what is known so far; grows.
         start: place of the run's first symbol in the order of coded symbols.
         data: the run, whole or cut anywhere.
@@ -100,103 +114,146 @@ def decode_run(
     Raises:
         CorruptBitstreamError: the bytes are the beginning of no run.
     """
-    window = _Window(data)
+    decoder = _Decoder(data)
     first_layer, skip = divmod(start, plan.num_positions)
     total = 0
     for layer, prior in zip(plan.layers[first_layer:], priors[first_layer:], strict=True):
         before = knowledge.before(layer)
         if before is None:
             return total
-        for stretch in stretches(prior, before):
-            positions, skip = stretch.positions[skip:], max(0, skip - len(stretch.positions))
-            symbols = window.decode(stretch.table.model, len(positions))
-            arrived = positions[: len(symbols)]
-            if stretch.is_refinement:
-                values = refined(layer, before[arrived], symbols)
-            else:
-                values = (symbols - plan.offset(layer)).astype(np.int16)
-            knowledge.learn(layer, arrived, values)
-            total += len(symbols)
-            if len(symbols) < len(positions):
-                return total
-    if window.num_surplus_bytes > 0:
-        raise CorruptBitstreamError(
-            f"corrupt stream: {window.num_surplus_bytes} bytes after the end of the picture",
-            num_surplus_bytes=window.num_surplus_bytes,
-        )
+        order = np.argsort(before != 0, kind="stable")[skip:]
+        num_zero = max(0, len(before) - int(np.count_nonzero(before)) - skip)
+        new = decoder.decode(prior.significance.model, num_zero)
+        low = new[:0]
+        if prior.refinement and len(new) == num_zero:
+            low = decoder.decode(prior.refinement.model, len(order) - num_zero)
+        num_known = len(new) + len(low)
+        arrived = order[:num_known]
+        knowledge.learn(layer, arrived, layer_values(plan, layer, before[arrived], new, low))
+        total += num_known
+        if num_known < len(order):
+            return total
+        skip = 0
+    decoder.check_end()
     return total
 
 
-class _Window:
-    """A range decoder over a cut byte string that knows which symbols the bytes determine.
+def _stretches_from(plan: LayerPlan, picture: list[list[Stretch]], start: int) -> Iterator[Stretch]:
+    first_layer, skip = divmod(start, plan.num_positions)
+    for layer in picture[first_layer:]:
+        for table, symbols in layer:
+            if skip < len(symbols):
+                yield table, symbols[skip:]
+            skip = max(0, skip - len(symbols))
 
-    A second coder encodes what was decoded; its state is the interval of the symbols so far, to be compared with the
-    interval of all continuations of the bytes.
+
+def _written(encoder: Any) -> bytes:
+    """What a coder has written, sealed; nothing where nothing was coded."""
+    words: NDArray[np.uint32] = encoder.get_compressed()
+    return words.astype(">u4").tobytes()
+
+
+class _Interval:
+    """All continuations of a cut byte string, and how far coded symbols stay around them.
+
+    A coder that has coded some symbols holds the interval of all numbers that begin with them.
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data + bytes(2 * STATE_BITS // 8 + -len(data) % WORD_BYTES)
-        self._num_bits = 8 * len(data)
-        words = np.frombuffer(self._data, ">u4").astype(np.uint32)
-        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._data = data
         self._encoder = constriction.stream.queue.RangeEncoder()
 
-    def decode(self, model: Any, num_symbols: int) -> NDArray[np.int32]:
-        """Decode up to ``num_symbols`` symbols; fewer where the bytes determine no more."""
-        symbols = self._try(model, num_symbols)
-        if symbols is not None:
-            return symbols
-        if self._num_unknown_bits(self._encoder) >= STATE_BITS:
-            return np.empty(0, np.int32)
-        known, unknown = 0, num_symbols
-        while unknown - known > 1:
-            middle = (known + unknown) // 2
-            if self._probe(model, middle):
-                known = middle
-            else:
-                unknown = middle
-        symbols = self._try(model, known) if known else None
-        if self._num_unknown_bits(self._encoder) <= 0:
-            raise CorruptBitstreamError(
-                "corrupt stream: its bytes are not the beginning of any coded picture"
+    def narrow(self, symbols: NDArray[np.int32], model: Any) -> int:
+        """Code symbols that agree with the bytes, as far as the bytes determine them.
+
+        Returns:
+            How many that are.
+        """
+
+        def coded(num_symbols: int) -> Any:
+            encoder = self._encoder.clone()
+            encoder.encode(symbols[:num_symbols], model)
+            return encoder
+
+        num_determined = len(symbols)
+        encoder = coded(num_determined)
+        if not self._within(encoder):
+            num_determined = bisect_left(
+                range(1, num_determined), True, key=lambda n: not self._within(coded(n))
             )
-        return np.empty(0, np.int32) if symbols is None else symbols
+            encoder = coded(num_determined)
+        self._encoder = encoder
+        return num_determined
 
     @property
-    def num_surplus_bytes(self) -> int:
-        """Bytes beyond the coder's window: none are left where a picture's own run ends."""
-        return max(0, -self._num_unknown_bits(self._encoder) // 8)
+    def is_exhausted(self) -> bool:
+        """Whether the next symbol depends on bytes that have not arrived."""
+        return self._num_unknown_bits(int(self._encoder.pos()[0])) > 0
 
-    def _try(self, model: Any, num_symbols: int) -> NDArray[np.int32] | None:
-        decoder, encoder = self._decoder.clone(), self._encoder.clone()
-        try:
-            symbols: NDArray[np.int32] = decoder.decode(model, num_symbols)
-        except AssertionError:
-            return None
-        encoder.encode(symbols, model)
-        if self._num_unknown_bits(encoder) > 0 and not self._inside(encoder):
-            return None
-        self._decoder, self._encoder = decoder, encoder
-        return symbols
+    def check_end(self) -> None:
+        """Refuse bytes that no coder writes after the symbols so far.
 
-    def _probe(self, model: Any, num_symbols: int) -> bool:
-        kept = self._decoder, self._encoder
-        decodable = self._try(model, num_symbols) is not None
-        self._decoder, self._encoder = kept
-        return decodable
+        Raises:
+            CorruptBitstreamError: there are some.
+        """
+        if not _written(self._encoder).startswith(self._data):
+            raise CorruptBitstreamError("corrupt stream: it goes on after the end of the picture")
 
-    def _num_unknown_bits(self, encoder: Any) -> int:
-        """Bits of the coder's window that have not arrived."""
-        position, _ = encoder.pos()
-        return 8 * WORD_BYTES * int(position) + STATE_BITS - self._num_bits
+    def _num_unknown_bits(self, position: int) -> int:
+        """Bits that have not arrived of the coder's state, which begins at word ``position``."""
+        return STATE_BITS + 8 * (WORD_BYTES * position - len(self._data))
 
-    def _inside(self, encoder: Any) -> bool:
-        """Whether every continuation of the bytes lies in the interval of the symbols so far."""
-        unknown = self._num_unknown_bits(encoder)
+    def _within(self, encoder: Any) -> bool:
+        """Whether all continuations lie in a coder's interval."""
+        position, (lower, width) = encoder.pos()
+        unknown = self._num_unknown_bits(position)
+        if unknown <= 0:
+            return True
         if unknown >= STATE_BITS:
             return False
-        position, (lower, width) = encoder.pos()
-        begin = WORD_BYTES * int(position)
-        point = int.from_bytes(self._data[begin : begin + STATE_BITS // 8], "big")
-        distance = (point - int(lower)) % (1 << STATE_BITS)
-        return distance + (1 << unknown) - 1 < int(width)
+        known = int.from_bytes(self._data[WORD_BYTES * position :], "big")
+        distance = ((known << unknown) - lower) % (1 << STATE_BITS)
+        return bool(distance + (1 << unknown) <= width)
+
+
+class _Decoder:
+    """A range decoder over a cut byte string that knows which symbols the bytes determine."""
+
+    def __init__(self, data: bytes) -> None:
+        padded = data + bytes(STATE_BITS // 8 + -len(data) % WORD_BYTES)
+        words = np.frombuffer(padded, ">u4").astype(np.uint32)
+        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._interval = _Interval(data)
+
+    def decode(self, model: Any, num_symbols: int) -> NDArray[np.int32]:
+        """Decode symbols: fewer than asked for where the bytes determine no more, then it is over.
+
+        Raises:
+            CorruptBitstreamError: the bytes are not the beginning of any coded symbols.
+        """
+        symbols = self._read(model, num_symbols)
+        num_determined = self._interval.narrow(symbols, model)
+        if num_determined == len(symbols) < num_symbols and not self._interval.is_exhausted:
+            raise CorruptBitstreamError("corrupt stream: no picture is coded like this")
+        return symbols[:num_determined]
+
+    def check_end(self) -> None:
+        """See :meth:`_Interval.check_end`."""
+        self._interval.check_end()
+
+    def _read(self, model: Any, num_symbols: int) -> NDArray[np.int32]:
+        """Decode up to the first impossible symbol, taking missing bytes for zeros."""
+
+        def attempt(number: int) -> tuple[Any, NDArray[np.int32] | None]:
+            decoder = self._decoder.clone()
+            try:
+                return decoder, decoder.decode(model, number)
+            except AssertionError:
+                return decoder, None
+
+        decoder, symbols = attempt(num_symbols)
+        if symbols is None:
+            possible = bisect_left(range(num_symbols), True, key=lambda n: attempt(n)[1] is None)
+            decoder, symbols = attempt(possible - 1)
+        self._decoder = decoder
+        return np.empty(0, np.int32) if symbols is None else symbols

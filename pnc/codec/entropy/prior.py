@@ -1,7 +1,7 @@
 """Static priors: two tables of integer frequencies a layer, and nothing a float could decide.
 
-Which one when: a position whose value is still 0 takes its layer's *significance* table, all others the *refinement*
-table. Frequencies of a table sum to ``2**16``.
+Which one when: a position whose value is still 0 takes its layer's *significance* table, all others
+the *refinement* table. Frequencies of a table sum to ``2**16``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pnc.codec.layers import UNKNOWN_SHIFT, Layer, LayerPlan, at_shift, layer_sy
 from pnc.errors import CheckpointError
 
 TOTAL = 1 << 16
-"""Sum of a table's frequencies. A power of two keeps the coder's scaling exact in double precision."""
+"""Sum of a table's frequencies; a power of two keeps the coder's scaling exact in doubles."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Table:
 
     @classmethod
     def fitted(cls, counts: NDArray[np.integer[Any]]) -> Table:
-        """The table nearest to observed counts ``[n]``; what was never seen keeps a frequency of 1."""
+        """The table nearest to observed counts ``[n]``; what was never seen keeps at least 1."""
         weights = np.asarray(counts, np.float64) + 0.4
         frequencies = np.maximum(1, np.floor(weights * (TOTAL / weights.sum())).astype(np.int64))
         frequencies[np.argmax(frequencies)] += TOTAL - frequencies.sum()
@@ -53,8 +53,9 @@ class Table:
     def model(self) -> Any:
         """The entropy model of constriction.
 
-        With double-precision probabilities ``f / 2**16`` its quantisation to 24 bits is exact integer arithmetic: the
-        cumulative frequency of symbol i becomes ``floor(F_i * (2**24 - n) / 2**16) + i`` (docs/bitstream.md).
+        With double-precision probabilities ``f / 2**16`` its quantisation to 24 bits is exact
+        integer arithmetic: the cumulative frequency ``F`` of symbol ``i`` becomes
+        ``floor(F * (2**24 - n) / 2**16) + i`` (docs/bitstream.md).
         """
         probabilities = np.asarray(self.frequencies, np.float64) / TOTAL
         return constriction.stream.model.Categorical(probabilities, perfect=False)
@@ -89,13 +90,13 @@ def check_priors(plan: LayerPlan, priors: Sequence[LayerPrior]) -> None:
 
 
 def significance_size(plan: LayerPlan, layer: Layer) -> int:
-    """Symbols of a layer's significance alphabet: the values ``-m..m``, or ``0..m`` where none is negative."""
+    """Symbols of a layer's significance alphabet: ``-m..m``, or ``0..m`` where none is negative."""
     largest = plan.largest(layer)
     return 2 * largest + 1 if plan.signed else largest + 1
 
 
 def refinement_size(layer: Layer) -> int:
-    """Symbols of a layer's refinement alphabet: the new low bits; 0 for a channel's first layer."""
+    """Symbols of a layer's refinement alphabet, the new low bits; 0 for a channel's first layer."""
     return 0 if layer.from_shift == UNKNOWN_SHIFT else 1 << layer.num_bits
 
 
