@@ -118,7 +118,7 @@ class JsonReporter(LineReporter):
 
 
 class LiveReporter(LineReporter):
-    """One line that changes, for a terminal; notes scroll above it.
+    """The newest picture and the counts, in place, for a terminal; notes scroll above.
 
     Args:
         console: The terminal.
@@ -133,9 +133,10 @@ class LiveReporter(LineReporter):
         self._live.start()
 
     def close(self) -> None:
-        """Leave the last line and tell the counts."""
+        """Leave the last lines: they hold the counts."""
+        if not self.tally.num_pictures:
+            self._live.update(str(self.tally))
         self._live.stop()
-        super().close()
 
     def _picture(self, report: PictureReport) -> None:
         from rich.text import Text
@@ -143,9 +144,13 @@ class LiveReporter(LineReporter):
         colour = "yellow"
         if report.top and report.label is not None:
             colour = "green" if report.top[0][0] == report.label else "red"
+        result = "" if report.result_ms is None else f"  in {report.result_ms:,.0f} ms"
         line = Text.assemble(
-            *((f"{part}   ", colour if index == 3 else "") for index, part in _parts(report)),
-            (f"[{self.tally}]", "dim"),
+            (f"{report.picture_id} ", "bold"),
+            f"{report.source}  {report.encoded_bytes:,} B, {report.sent_bytes:,} sent  ",
+            (_verdict(report), colour),
+            result,
+            (f"\n{self.tally}", "dim"),
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -157,22 +162,22 @@ class LiveReporter(LineReporter):
 
 def describe(report: PictureReport) -> str:
     """Return one line about a picture."""
-    return "  ".join(part for _, part in _parts(report))
-
-
-def _parts(report: PictureReport) -> list[tuple[int, str]]:
     parts = [
         f"{report.picture_id:>5} {report.source}",
         f"{report.encoded_bytes:,} B encoded",
         f"{report.sent_bytes:,} B sent",
+        _verdict(report),
+        f"encode {report.encode_ms:.0f} ms",
     ]
-    if report.result_ms is None:
-        parts.append("no result")
-    else:
-        parts.append(
-            f"{report.top[0][0]} {report.top[0][1]:.0%}" if report.top else "result without classes"
-        )
-    parts.append(f"encode {report.encode_ms:.0f} ms")
     if report.result_ms is not None:
         parts.append(f"result after {report.result_ms:,.0f} ms")
-    return list(enumerate(parts))
+    return "  ".join(parts)
+
+
+def _verdict(report: PictureReport) -> str:
+    if report.result_ms is None:
+        return "no result"
+    if not report.top:
+        return "result without classes"
+    label, probability = report.top[0]
+    return f"{label} {probability:.0%}"
