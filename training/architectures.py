@@ -24,6 +24,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from training.pictures import Pictures
+
 PICTURE_SIZE = 224
 """Side of every picture, pixels."""
 
@@ -194,9 +196,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def principal_directions(
-    images: NDArray[np.uint8], patch: int, channels: int
-) -> NDArray[np.float32]:
+def principal_directions(images: Pictures, patch: int, channels: int) -> NDArray[np.float32]:
     """The Karhunen-Loeve transform of patches: ``[p * p * 3, channels]``, largest variance first, unit norm.
 
     Args:
@@ -217,9 +217,7 @@ def principal_directions(
     return vectors[:, ::-1][:, :channels].astype(np.float32)
 
 
-def start_from_transform(
-    encoder: keras.Model, decoder: keras.Model, images: NDArray[np.uint8]
-) -> None:
+def start_from_transform(encoder: keras.Model, decoder: keras.Model, images: Pictures) -> None:
     """Let ``lite`` start as the Karhunen-Loeve transform of the training pictures and its inverse."""
     directions = principal_directions(images, LITE_PATCH, LITE_CHANNELS)
     encoder.get_layer("projection").directions.assign(directions * np.sqrt(len(directions)))

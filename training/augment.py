@@ -8,7 +8,12 @@ from PIL import Image
 
 
 def crop_and_flip(
-    picture: NDArray[np.uint8], size: int, rng: np.random.Generator, min_area: float
+    picture: NDArray[np.uint8],
+    size: int,
+    rng: np.random.Generator,
+    min_area: float,
+    *,
+    turn: bool = False,
 ) -> NDArray[np.uint8]:
     """A random crop of ``min_area..1`` of the picture and 3:4..4:3 aspect, resized to ``size``, mirrored half the time."""
     height, width = picture.shape[:2]
@@ -21,6 +26,8 @@ def crop_and_flip(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + w, top + h)
     )
     pixels = np.asarray(crop)
+    if turn:
+        pixels = np.rot90(pixels, int(rng.integers(4)))
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
 

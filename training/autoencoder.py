@@ -17,12 +17,10 @@ from pnc.codec.layers import LayerPlan, plan_steps
 from training.architectures import ARCHITECTURES, Architecture, start_from_transform
 from training.augment import crop_and_flip
 from training.layering import Layering, fit_layering
-from training.loop import Batch, LoopConfig, LoopState, fit, shuffled_indices
+from training.loop import Batch, LoopConfig, LoopState, averaging_momentum, fit, shuffled_indices
 from training.losses import Judge
 from training.tail_drop import TailDrop
-
-EMA_MOMENTUM = 0.998
-"""Averages over about the last 500 steps."""
+from training.pictures import Pictures
 
 MIN_BUDGET_BYTES = 100
 """Smallest random byte budget of tail-drop: less than one packet."""
@@ -73,7 +71,7 @@ class Autoencoder:
         self.layering: Layering | None = None
 
     @classmethod
-    def fresh(cls, name: str, images: NDArray[np.uint8], seed: int = 0) -> Autoencoder:
+    def fresh(cls, name: str, images: Pictures, seed: int = 0) -> Autoencoder:
         """A new autoencoder; ``lite`` starts from the Karhunen-Loeve transform of the given pictures."""
         keras.utils.set_random_seed(seed)
         autoencoder = cls(ARCHITECTURES[name])
@@ -84,14 +82,14 @@ class Autoencoder:
         autoencoder.order_layers(images)
         return autoencoder
 
-    def order_layers(self, images: NDArray[np.uint8]) -> Layering:
+    def order_layers(self, images: Pictures) -> Layering:
         """Fit the priority order to what the encoder makes of some pictures."""
         symbols = self.symbols(images[:LAYERING_PICTURES])
         whole = None if self.architecture.tells_received else PUBLISHED_SHIFT
         self.layering = fit_layering(symbols, self.architecture.zero_point, whole_channels=whole)
         return self.layering
 
-    def symbols(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def symbols(self, images: Pictures) -> NDArray[np.uint8]:
         """The symbols that training sees: uint8 ``[n, height, width, channels]``."""
         zero = self.architecture.zero_point
         parts = [
@@ -168,7 +166,7 @@ class AutoencoderTrainer(keras.Model):
         clipped = ops.clip(x_hat, 0.0, 255.0)
         return clipped + 0.01 * (x_hat - clipped)
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self,
         x: Any = None,
         y: Any = None,
@@ -210,7 +208,7 @@ def cuts_at(layering: Layering, num_bytes: NDArray[np.float64]) -> NDArray[np.fl
 
 
 def batches(
-    images: NDArray[np.uint8], layering: Layering, config: AutoencoderConfig, *, whole_layers: bool
+    images: Pictures, layering: Layering, config: AutoencoderConfig, *, whole_layers: bool
 ) -> Callable[[int], Batch]:
     """The pure batch function: crops of the pictures and random cuts."""
 
@@ -227,11 +225,11 @@ def batches(
 
 def train_autoencoder(
     autoencoder: Autoencoder,
-    images: NDArray[np.uint8],
+    images: Pictures,
     config: AutoencoderConfig,
     *,
     judge: Judge | None = None,
-    tune_images: NDArray[np.uint8] | None = None,
+    tune_images: Pictures | None = None,
 ) -> LoopState:
     """Run (or resume) one stage; afterwards the autoencoder carries the averaged weights."""
     trainer = AutoencoderTrainer(autoencoder, config.loss, judge)
@@ -249,7 +247,7 @@ def train_autoencoder(
             weight_decay=config.weight_decay,
             clipnorm=1.0,
             use_ema=True,
-            ema_momentum=EMA_MOMENTUM,
+            ema_momentum=averaging_momentum(config.num_steps),
         ),
         jit_compile=False,
     )

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
 from training.augment import crop_and_flip, jitter_colour
-from training.loop import Batch, LoopConfig, LoopState, fit, shuffled_indices
-
-EMA_MOMENTUM = 0.998
-"""Averages over about the last 500 steps: one to two epochs of ten thousand pictures."""
+from training.loop import Batch, LoopConfig, LoopState, averaging_momentum, fit, shuffled_indices
+from training.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,8 @@ class ClassifierConfig:
     """Share of the target spread over all classes."""
     teacher_weight: float = 1.0
     """Weight of the teacher's term beside the labels' cross-entropy."""
+    turn: bool = False
+    """Whether pictures may be turned by quarters: for things that lie at any angle."""
     seed: int = 0
     """Seed of initial weights, order and augmentation."""
     max_seconds: float = float("inf")
@@ -114,7 +114,7 @@ class ClassifierTrainer(keras.Model):
         pooled, probabilities = self.trunk(pictures, training=training)
         return (probabilities, self.imitate(pooled)) if self.imitate else (probabilities,)
 
-    def compute_loss(  # type: ignore[override]
+    def compute_loss(
         self,
         x: Any = None,
         y: Any = None,
@@ -136,7 +136,7 @@ class ClassifierTrainer(keras.Model):
 
 
 def batches(
-    images: NDArray[np.uint8],
+    images: Pictures,
     labels: NDArray[np.int64],
     teacher: NDArray[np.float32] | None,
     config: ClassifierConfig,
@@ -159,7 +159,10 @@ def batches(
             config.seed + index,
         )
         crops = np.stack(
-            [crop_and_flip(images[i], phase.size, rng, phase.min_area) for i in picked]
+            [
+                crop_and_flip(images[i], phase.size, rng, phase.min_area, turn=config.turn)
+                for i in picked
+            ]
         )
         x = jitter_colour(crops.astype(np.float32), rng)
         y = (labels[picked],) if teacher is None else (labels[picked], teacher[picked])
@@ -168,9 +171,7 @@ def batches(
     return make, ends[-1]
 
 
-def accuracy(
-    classifier: keras.Model, images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> float:
+def accuracy(classifier: keras.Model, images: Pictures, labels: NDArray[np.int64]) -> float:
     """Top-1 accuracy on whole pictures at their full size."""
     right = 0
     for start in range(0, len(images), 32):
@@ -180,7 +181,7 @@ def accuracy(
 
 
 def teacher_targets(
-    teacher: keras.Model, images: NDArray[np.uint8], temperature: float = 2.0
+    teacher: keras.Model, images: Pictures, temperature: float = 2.0
 ) -> NDArray[np.float32]:
     """The teacher's probabilities on whole pictures, softened: ``[n, k]``."""
     parts = [
@@ -192,9 +193,9 @@ def teacher_targets(
 
 
 def train_classifier(
-    images: NDArray[np.uint8],
+    images: Pictures,
     labels: NDArray[np.int64],
-    tune_images: NDArray[np.uint8],
+    tune_images: Pictures,
     tune_labels: NDArray[np.int64],
     num_classes: int,
     config: ClassifierConfig,
@@ -223,7 +224,7 @@ def train_classifier(
             weight_decay=config.weight_decay,
             clipnorm=1.0,
             use_ema=True,
-            ema_momentum=EMA_MOMENTUM,
+            ema_momentum=averaging_momentum(num_steps),
         ),
         jit_compile=False,
     )

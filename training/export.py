@@ -18,12 +18,13 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from pnc.codec.checkpoint import write_manifest
+from pnc.codec.checkpoint import Checkpoint, write_manifest
 from pnc.codec.entropy.prior import LayerPrior, fit_priors
 from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
 from training.architectures import LITE_PATCH, PICTURE_SIZE, RTSS23_SCALE
 from training.autoencoder import Autoencoder
+from training.pictures import Pictures
 
 
 CALIBRATION_PICTURES = 64
@@ -35,14 +36,11 @@ PRIOR_PICTURES = 2000
 PARITY_PICTURES = 64
 """Pictures on which the exported encoder is compared with the trained one."""
 
-FILES = (
-    "encoder.tflite",
-    "decoder.tflite",
-    "classifier.tflite",
-    "priors.json",
-    "card.json",
-    "README.md",
-)
+MODEL_FILES = ("encoder.tflite", "decoder.tflite", "classifier.tflite", "priors.json")
+"""What every checkpoint holds besides its manifest."""
+
+CARD_FILES = ("card.json", "README.md", "curves.png")
+"""What tells of it; sealed by :func:`seal_card`."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     return keras.Model(picture, output)
 
 
-def convert_encoder(autoencoder: Autoencoder, images: NDArray[np.uint8]) -> bytes:
+def convert_encoder(autoencoder: Autoencoder, images: Pictures) -> bytes:
     """Full-integer TFLite with uint8 in and out; ``images`` calibrate what the fixed ranges leave open."""
     import tensorflow as tf
 
@@ -138,13 +136,13 @@ def fixed_classifier(classifier: keras.Model) -> keras.Model:
     return keras.Model(picture, classifier(picture))
 
 
-def run_encoder(content: bytes, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def run_encoder(content: bytes, images: Pictures) -> NDArray[np.uint8]:
     """Symbols of the TFLite file: uint8 ``[n, height, width, channels]``."""
     model = Model(content, name="encoder.tflite")
-    return np.stack([model.run(image) for image in images])
+    return np.stack([model.run(images[index]) for index in range(len(images))])
 
 
-def encoder_parity(autoencoder: Autoencoder, content: bytes, images: NDArray[np.uint8]) -> Parity:
+def encoder_parity(autoencoder: Autoencoder, content: bytes, images: Pictures) -> Parity:
     """Compare the exported encoder with the trained one on some pictures."""
     trained = autoencoder.symbols(images).astype(np.int64)
     difference = np.abs(trained - run_encoder(content, images))
@@ -177,38 +175,23 @@ def export_checkpoint(
     autoencoder: Autoencoder,
     classifier: keras.Model,
     classes: Sequence[str],
-    images: NDArray[np.uint8],
+    images: Pictures,
     fit: Fit,
-    card: Mapping[str, Any],
 ) -> Parity:
-    """Write a complete checkpoint folder; ``images`` are training pictures for calibration, priors and parity.
+    """Write a checkpoint folder; ``images`` are training pictures for calibration, priors and parity.
 
     Returns:
-        How the exported encoder compares with the trained one; it is in the card, too.
+        How the exported encoder compares with the trained one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     encoder = convert_encoder(autoencoder, images)
     parity = encoder_parity(autoencoder, encoder, images[:PARITY_PICTURES])
     layering = autoencoder.plan_layering
     priors = fit_priors(layering.plan, run_encoder(encoder, images[:PRIOR_PICTURES]))
-    contents = {
-        "encoder.tflite": encoder,
-        "decoder.tflite": convert_float16(fixed_decoder(autoencoder)),
-        "classifier.tflite": convert_float16(fixed_classifier(classifier)),
-    }
-    for file, content in contents.items():
-        _replace(folder / file, content)
+    _replace(folder / "encoder.tflite", encoder)
+    _replace(folder / "decoder.tflite", convert_float16(fixed_decoder(autoencoder)))
+    _replace(folder / "classifier.tflite", convert_float16(fixed_classifier(classifier)))
     write_priors(folder / "priors.json", priors, layering.reconstruction)
-    full_card = {
-        **card,
-        "encoder_parity": vars(parity),
-        "sizes": {file: len(content) for file, content in contents.items()},
-    }
-    _replace(folder / "card.json", (json.dumps(full_card, indent=1) + "\n").encode())
-    _replace(
-        folder / "README.md",
-        render_card(name, autoencoder.architecture.name, classes, full_card).encode(),
-    )
     write_manifest(
         folder,
         name=name,
@@ -216,10 +199,28 @@ def export_checkpoint(
         fit=fit,
         classes=classes,
         plan=layering.plan,
-        files=FILES,
-        card={"file": "card.json"},
+        files=MODEL_FILES,
     )
     return parity
+
+
+def seal_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Add the model card to an exported folder and write its manifest again."""
+    checkpoint = Checkpoint.load(folder)
+    sizes = {file: (folder / file).stat().st_size for file in MODEL_FILES}
+    full = {**card, "sizes": sizes}
+    _replace(folder / "card.json", (json.dumps(full, indent=1) + "\n").encode())
+    text = render_card(checkpoint.name, checkpoint.architecture, checkpoint.classes, full)
+    _replace(folder / "README.md", text.encode())
+    write_manifest(
+        folder,
+        name=checkpoint.name,
+        architecture=checkpoint.architecture,
+        fit=checkpoint.fit,
+        classes=checkpoint.classes,
+        plan=checkpoint.plan,
+        files=[*MODEL_FILES, *(file for file in CARD_FILES if (folder / file).exists())],
+    )
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -237,6 +238,8 @@ def render_card(
         "",
         f"Autoencoder `{architecture}` with EfficientNetB0 for {len(classes)} classes: {', '.join(classes)}.",
         "",
+        "![Training curves](curves.png)",
+        "",
     ]
     for title, content in card.items():
         lines.append(f"## {title.replace('_', ' ').capitalize()}")
@@ -247,6 +250,8 @@ def render_card(
                 "|---|---|",
                 *(f"| {key} | {_cell(value)} |" for key, value in content.items()),
             ]
+        elif isinstance(content, list):
+            lines += [f"- {item}" for item in content] or ["none"]
         else:
             lines.append(_cell(content))
         lines.append("")

@@ -60,7 +60,7 @@ def restore(
     return np.sign(coarse) * (np.abs(coarse) + points[shift]) * (1 << shift) * (coarse != 0)
 
 
-def entropy_bits(symbols: NDArray[np.integer]) -> float:  # type: ignore[type-arg]
+def entropy_bits(symbols: NDArray[np.integer]) -> float:
     """Empirical entropy of all symbols together, bits."""
     if not len(symbols):
         return 0.0

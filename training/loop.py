@@ -217,6 +217,11 @@ def _evaluate(
         state.bad_evaluations += 1
 
 
+def averaging_momentum(num_steps: int) -> float:
+    """Momentum of the weights' moving average for a run: it looks back over a twentieth of it, 500 steps at most."""
+    return min(0.998, 1.0 - 20.0 / max(num_steps, 40))
+
+
 def use_averaged_weights(model: keras.Model) -> None:
     """Put the optimizer's exponential moving averages into the model, where it keeps them."""
     if model.optimizer.use_ema:

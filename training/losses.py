@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+from pnc.codec.image import SIZE
 
 PUBLISHED_MSE_WEIGHT = 10.0
 """RTSS'23 minimises ``10 * MSE + KL`` with pictures in 0..1 (training code of the paper)."""
@@ -53,13 +56,13 @@ class Judge:
 
 def middle_layers(classifier: keras.Model) -> list[Any]:
     """The last output of each spatial size from a quarter of the input's side downwards."""
-    side = 224
-    last: dict[int, Any] = {}
-    for layer in classifier.layers:
-        shape = getattr(layer.output, "shape", ())
-        if len(shape) == 4 and shape[1] and 1 < shape[1] <= side // 4:
-            last[shape[1]] = layer.output
-    return [last[size] for size in sorted(last, reverse=True)[:NUM_FEATURE_STAGES]]
+    maps = [
+        layer.output for layer in classifier.layers if len(getattr(layer.output, "shape", ())) == 4
+    ]
+    probe = keras.Model(classifier.input, maps)(np.zeros((1, SIZE, SIZE, 3), np.float32))
+    last = {int(found.shape[1]): output for found, output in zip(probe, maps, strict=True)}
+    sizes = sorted((size for size in last if 1 < size <= SIZE // 4), reverse=True)
+    return [last[size] for size in sizes[:NUM_FEATURE_STAGES]]
 
 
 def divergence(target: Any, probabilities: Any) -> Any:

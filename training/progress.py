@@ -106,3 +106,27 @@ def _summary_writer(folder: Path) -> _BoardWriter | None:
         logger.info("no TensorBoard events: TensorFlow is not installed")
         return None
     return _BoardWriter(tf.summary.create_file_writer(str(folder)), tf.summary)
+
+
+class CountProgress:
+    """Progress of plain counting: called with items done and all.
+
+    Args:
+        title: what is counted.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._console = Console(stderr=True)
+        self._last_line = 0.0
+
+    def __call__(self, done: int, count: int) -> None:
+        """Show that ``done`` of ``count`` are done."""
+        now = time.monotonic()
+        finished = done >= count
+        every = 0.2 if self._console.is_terminal else PLAIN_LINE_EVERY_S
+        if not finished and now - self._last_line < every:
+            return
+        self._last_line = now
+        end = "\r" if self._console.is_terminal and not finished else "\n"
+        self._console.print(f"{self._title} {done}/{count}", end=end, highlight=False)

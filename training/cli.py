@@ -1,0 +1,158 @@
+"""``pnc train``: every stage by itself, whole recipes, and the training speed of the architectures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
+
+app = typer.Typer(help="Train checkpoints on your own pictures.", no_args_is_help=True)
+
+DataOption = Annotated[
+    str,
+    typer.Option("--data", help='"belt", a folder of class folders, or one with train/ and val/.'),
+]
+RunOption = Annotated[
+    Path, typer.Option("--run", help="Folder of the run; a killed run resumes there.")
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything random.")]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(help="A Keras classifier: helps the classifier, judges the autoencoder."),
+]
+InitialOption = Annotated[
+    str | None,
+    typer.Option(help="A Keras file of an EfficientNetB0 that the classifier starts from."),
+]
+ExtraOption = Annotated[
+    list[str] | None, typer.Option(help="Folder of unlabeled pictures; NAME#even takes half of it.")
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option(help="Pattern of picture names to leave out.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Checkpoint folder; default checkpoints/NAME.")
+]
+
+
+class Loss(str, Enum):
+    """Losses of the distillation."""
+
+    published = "published"
+    features = "features"
+
+
+def _prepare() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _run(recipe: Recipe, stages: tuple[str, ...], run: Path, out: Path | None) -> None:
+    from training.recipe import Run, run_stages
+
+    folder = out or Path("checkpoints") / recipe.name
+    run_stages(Run(recipe, run), stages, folder)
+    if "export" in stages:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        typer.echo(json.dumps({"checkpoint": str(folder), **card["accuracy"]}))
+
+
+def _recipe(name: str, data: str, **settings: Any) -> Recipe:
+    from training.recipe import BELT, Recipe
+
+    base = BELT if data == "belt" else Recipe(name, data)
+    from dataclasses import replace
+
+    given = {key: value for key, value in settings.items() if value is not None}
+    for key in ("extra", "exclude"):
+        if key in given:
+            given[key] = tuple(given[key])
+    return replace(base, name=name, data=data, **given)
+
+
+def _stage_command(stage: str, text: str) -> None:
+    def command(
+        data: DataOption = "belt",
+        run: RunOption = Path("runs/belt"),
+        name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = "belt",
+        seed: SeedOption = 0,
+        teacher: TeacherOption = None,
+        initial: InitialOption = None,
+        extra: ExtraOption = None,
+        exclude: ExcludeOption = None,
+        loss: Annotated[Loss, typer.Option(help="Loss of the distillation.")] = Loss.features,
+        architecture: Annotated[str, typer.Option(help="lite or rtss23.")] = "lite",
+        pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
+        distill_steps: Annotated[int | None, typer.Option(min=1)] = None,
+        out: OutOption = None,
+    ) -> None:
+        _prepare()
+        recipe = _recipe(
+            name,
+            data,
+            seed=seed,
+            teacher=teacher,
+            initial=initial,
+            extra=extra,
+            exclude=exclude,
+            distill_loss=loss.value,
+            architecture=architecture,
+            pretrain_steps=pretrain_steps,
+            distill_steps=distill_steps,
+        )
+        from training.recipe import STAGES
+
+        _run(recipe, STAGES if stage == "run" else (stage,), run, out)
+
+    command.__doc__ = text
+    app.command(stage)(command)
+
+
+_stage_command(
+    "classifier", "EfficientNetB0 on undamaged pictures: progressive resizing, EMA, teacher."
+)
+_stage_command("pretrain", "The autoencoder on squared error with tail-drop.")
+_stage_command("distill", "The autoencoder through the frozen teacher or classifier.")
+_stage_command("finetune", "The classifier on decoded pictures.")
+_stage_command("export", "TFLite files, priors, manifest and model card.")
+_stage_command("run", "All stages in order; each is skipped where its result lies already.")
+
+
+@app.command()
+def belt(run: RunOption = Path("runs/belt"), out: OutOption = None, seed: SeedOption = 0) -> None:
+    """The shipped checkpoint ``belt``, from nothing: all stages, at most an hour on two cores."""
+    _prepare()
+    from training.recipe import STAGES
+
+    _run(_recipe("belt", "belt", seed=seed), STAGES, run, out)
+
+
+@app.command()
+def speed(
+    out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path(
+        "benchmarks/results/training_speed.json"
+    ),
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps of each architecture.")] = 3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 4,
+) -> None:
+    """Pictures a second of ``lite`` and ``rtss23`` in the same run."""
+    _prepare()
+    from training.speed import measure_speed
+
+    figures = measure_speed(steps, batch_size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,51 @@
+"""Training curves from the JSONL that every stage writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def draw_curves(folders: Sequence[Path], path: Path) -> None:
+    """One panel a stage: its training loss, and what was evaluated on the way; stages without a record are left out."""
+    from matplotlib.figure import Figure
+
+    stages = {}
+    for folder in folders:
+        file = folder / "metrics.jsonl"
+        if file.exists():
+            stages[folder.name] = [
+                json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
+            ]
+    figure = Figure(figsize=(3.2 * max(1, len(stages)), 2.6), layout="constrained")
+    axes = figure.subplots(1, max(1, len(stages)), squeeze=False)[0]
+    for axis, (name, records) in zip(axes, stages.items(), strict=False):
+        train = [r for r in records if r["label"] == "train"]
+        axis.plot(
+            [r["step"] for r in train],
+            [r["loss"] for r in train],
+            lw=0.8,
+            color="#3b6ea5",
+            label="loss",
+        )
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.25)
+        evaluated = [r for r in records if r["label"] == "evaluation" and r.get("score", -1.0) >= 0]
+        if evaluated:
+            twin = axis.twinx()
+            twin.plot(
+                [r["step"] for r in evaluated],
+                [r["score"] for r in evaluated],
+                "o-",
+                ms=3,
+                lw=1,
+                color="#c4572e",
+            )
+            twin.set_ylim(0, 1)
+            twin.tick_params(labelsize=7, colors="#c4572e")
+            twin.set_ylabel("accuracy (tune)", fontsize=8, color="#c4572e")
+        axis.set_ylabel("loss", fontsize=8)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,365 @@
+"""The stages in order: what turns pictures into a checkpoint folder.
+
+    classifier -> pretrain -> distill -> finetune -> export
+
+Every stage leaves its result in a folder of its own under the run's folder and is skipped when it is there, so a run
+that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.codec import Codec
+from pnc.codec.image import Fit
+from pnc.errors import ConfigError
+from training.autoencoder import Autoencoder, AutoencoderConfig, random_cuts, train_autoencoder
+from training.cache import CACHE_FOLDER
+from training.classifier import (
+    ClassifierConfig,
+    Phase,
+    teacher_targets,
+    train_classifier,
+)
+from training.curves import draw_curves
+from training.data import Data, open_data
+from training.export import Parity, export_checkpoint, seal_card
+from training.losses import Judge
+from training.measure import measure_checkpoint
+from training.pictures import Joined, Pictures, Subset
+from training.progress import CountProgress
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("classifier", "pretrain", "distill", "finetune", "export")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a checkpoint besides the pictures themselves."""
+
+    name: str
+    """Name of the checkpoint."""
+    data: str
+    """``belt``, a folder of class folders, or a folder with train/ and val/."""
+    extra: tuple[str, ...] = ()
+    """Folders of unlabeled pictures for the autoencoder."""
+    exclude: tuple[str, ...] = ()
+    """Names of pictures that training must not see."""
+    fit: Fit = "crop"
+    """How pictures become square."""
+    architecture: str = "lite"
+    """Of the autoencoder, see :mod:`training.architectures`."""
+    phases: tuple[Phase, ...] = (Phase(96, 6), Phase(128, 6), Phase(160, 2, min_area=0.5))
+    """Progressive resizing of the classifier."""
+    turn: bool = False
+    """Whether the classifier may see pictures turned by quarters."""
+    classifier_learning_rate: float = 2e-3
+    """Peak learning rate of the classifier."""
+    initial: str | None = None
+    """A Keras file of an EfficientNetB0 to start the classifier from."""
+    teacher: str | None = None
+    """A Keras classifier: its outputs help the classifier, and the autoencoder is distilled through it."""
+    pretrain_steps: int = 300
+    """Steps of 16 pictures on squared error."""
+    distill_steps: int = 1200
+    """Steps of 16 pictures through the frozen classifier."""
+    distill_loss: Literal["published", "features"] = "features"
+    """The loss of arXiv 2310.05306 or the one with middle layers."""
+    finetune_phases: tuple[Phase, ...] = (Phase(160, 1, min_area=0.5),)
+    """The classifier on decoded and undamaged pictures, half each."""
+    finetune_pictures: int = 6000
+    """Training pictures that are decoded for it."""
+    report_pictures: int = 600
+    """Pictures of the reported split that the card is measured on."""
+    seed: int = 0
+    """Seed of everything random."""
+    notes: tuple[str, ...] = field(default=())
+    """Said in the card."""
+
+
+BELT = Recipe(
+    name="belt",
+    data="belt",
+    phases=(
+        Phase(96, 5, min_area=0.6),
+        Phase(128, 3, min_area=0.6),
+        Phase(160, 1, min_area=0.6),
+    ),
+    turn=True,
+    pretrain_steps=150,
+    distill_steps=500,
+    finetune_pictures=4000,
+    finetune_phases=(Phase(160, 0.75, min_area=0.7),),
+)
+"""From nothing but a seed, in less than an hour on two cores."""
+
+
+class Run:
+    """One recipe in one folder.
+
+    Args:
+        recipe: what to make.
+        folder: where the stages leave their results.
+        cache: folder of the picture cache.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, *, cache: Path = CACHE_FOLDER) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self._cache = cache
+        self._check_same_recipe()
+
+    def _check_same_recipe(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "recipe.json"
+        text = json.dumps(asdict(self.recipe), indent=1)
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise ConfigError(
+                f"{self.folder} holds a run of another recipe (see recipe.json); give another --run folder or delete it"
+            )
+        path.write_text(text, encoding="utf-8")
+
+    @cached_property
+    def data(self) -> Data:
+        """The pictures."""
+        recipe = self.recipe
+        return open_data(
+            recipe.data,
+            fit=recipe.fit,
+            extra=recipe.extra,
+            exclude=recipe.exclude,
+            folder=self._cache,
+            on_progress=CountProgress(f"{recipe.name}: pictures"),
+        )
+
+    def _labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.data.labels[indices].astype(np.int64)
+
+    @cached_property
+    def _train(self) -> NDArray[np.int64]:
+        """Labeled training pictures in a mixed order, so that any beginning is a sample of all."""
+        return np.random.default_rng(self.recipe.seed).permutation(self.data.train)
+
+    @cached_property
+    def _all_train(self) -> Pictures:
+        everything = np.concatenate([self.data.train, self.data.extra])
+        return Subset(self.data, np.random.default_rng(self.recipe.seed).permutation(everything))
+
+    @cached_property
+    def _tune(self) -> Pictures:
+        return Subset(
+            self.data, np.random.default_rng(self.recipe.seed).permutation(self.data.tune)[:128]
+        )
+
+    @cached_property
+    def _teacher(self) -> keras.Model | None:
+        return load_keras(Path(self.recipe.teacher)) if self.recipe.teacher else None
+
+    def _classifier_config(self, stage: str) -> ClassifierConfig:
+        recipe = self.recipe
+        config = ClassifierConfig(
+            self.folder / stage,
+            phases=recipe.phases,
+            learning_rate=recipe.classifier_learning_rate,
+            turn=recipe.turn,
+            seed=recipe.seed,
+        )
+        if stage == "finetune":
+            return replace(
+                config,
+                phases=recipe.finetune_phases,
+                learning_rate=recipe.classifier_learning_rate / 8,
+            )
+        return config
+
+    def classifier(self) -> keras.Model:
+        """The classifier on undamaged pictures."""
+        path = self.folder / "classifier" / "classifier.keras"
+        if not path.exists():
+            teacher = None
+            pictures = Subset(self.data, self._train)
+            if self._teacher:
+                teacher = teacher_targets(self._teacher, pictures)
+            model, _ = train_classifier(
+                pictures,
+                self._labels(self._train),
+                Subset(self.data, self.data.tune),
+                self._labels(self.data.tune),
+                len(self.data.classes),
+                self._classifier_config("classifier"),
+                teacher=teacher,
+                initial=Path(self.recipe.initial) if self.recipe.initial else None,
+            )
+            model.save(path)
+        return load_keras(path)
+
+    def pretrain(self) -> Autoencoder:
+        """The autoencoder on squared error."""
+        folder = self.folder / "pretrain" / "weights"
+        if not (folder / "autoencoder.json").exists():
+            autoencoder = Autoencoder.fresh(
+                self.recipe.architecture, self._all_train, self.recipe.seed
+            )
+            self._train_autoencoder(
+                autoencoder, "pretrain", self.recipe.pretrain_steps, "mse", None
+            )
+            autoencoder.save(folder)
+        return Autoencoder.load(folder)
+
+    def distill(self) -> Autoencoder:
+        """The autoencoder through the frozen teacher, or through the classifier where there is no teacher."""
+        folder = self.folder / "distill" / "weights"
+        if not (folder / "autoencoder.json").exists():
+            autoencoder = self.pretrain()
+            autoencoder.order_layers(self._all_train)
+            judge = Judge(self._teacher or self.classifier())
+            self._train_autoencoder(
+                autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
+            )
+            autoencoder.save(folder)
+        return Autoencoder.load(folder)
+
+    def _train_autoencoder(
+        self, autoencoder: Autoencoder, stage: str, steps: int, loss: Any, judge: Judge | None
+    ) -> None:
+        config = AutoencoderConfig(self.folder / stage, steps, loss=loss, seed=self.recipe.seed)
+        train_autoencoder(autoencoder, self._all_train, config, judge=judge, tune_images=self._tune)
+
+    def finetune(self) -> keras.Model:
+        """The classifier on decoded pictures (arXiv 2310.05306, stage 3), half undamaged ones among them."""
+        path = self.folder / "finetune" / "classifier.keras"
+        if not path.exists():
+            start = self.folder / "classifier" / "classifier.keras"
+            self.classifier()
+            chosen = self._train[: self.recipe.finetune_pictures]
+            clean = Subset(self.data, chosen)
+            decoded = decode_pictures(
+                self.distill(), clean, self.folder / "finetune" / "decoded.npy", self.recipe.seed
+            )
+            labels = self._labels(chosen)
+            model, _ = train_classifier(
+                Joined([clean, decoded]),
+                np.concatenate([labels, labels]),
+                Subset(self.data, self.data.tune),
+                self._labels(self.data.tune),
+                len(self.data.classes),
+                self._classifier_config("finetune"),
+                initial=start,
+            )
+            model.save(path)
+        return load_keras(path)
+
+    def export(self, out: Path) -> Parity:
+        """Write the checkpoint folder and measure it on reported pictures."""
+        recipe, data = self.recipe, self.data
+        classifier, autoencoder = self.finetune(), self.distill()
+        card = {
+            "data": {
+                "name": data.name,
+                "training_pictures": len(data.train),
+                "unlabeled_pictures": len(data.extra),
+                "skipped_pictures": len(data.skipped),
+            },
+            "recipe": asdict(recipe),
+            "history": {stage: _last_evaluation(self.folder / stage) for stage in STAGES[:-1]},
+            "seconds": {stage: _stage_seconds(self.folder / stage) for stage in STAGES[:-1]},
+            "notes": list(recipe.notes),
+        }
+        parity = export_checkpoint(
+            out,
+            name=recipe.name,
+            autoencoder=autoencoder,
+            classifier=classifier,
+            classes=data.classes,
+            images=self._all_train,
+            fit=recipe.fit,
+        )
+        draw_curves([self.folder / stage for stage in STAGES[:-1]], out / "curves.png")
+        reported = np.random.default_rng(recipe.seed).permutation(data.val)[
+            : recipe.report_pictures
+        ]
+        figures = measure_checkpoint(
+            Codec.load(out),
+            Subset(data, reported),
+            self._labels(reported),
+            on_progress=CountProgress(f"{recipe.name}: measured"),
+        )
+        card |= {"accuracy": figures, "encoder_parity": asdict(parity)}
+        seal_card(out, card)
+        logger.info("%s: %s", out, figures)
+        return parity
+
+
+def load_keras(path: Path) -> keras.Model:
+    """A Keras model from a file.
+
+    Raises:
+        ConfigError: it is missing or no Keras file.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: not a Keras model file ({error}); give a .keras file"
+        ) from error
+
+
+def decode_pictures(
+    autoencoder: Autoencoder, pictures: Pictures, path: Path, seed: int
+) -> NDArray[np.uint8]:
+    """What a server would see: every picture cut at a random byte and decoded; kept in a file, memory-mapped."""
+    shape = (len(pictures), 224, 224, 3)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        out = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        rng = np.random.default_rng([seed, 3])
+        for start in range(0, len(pictures), 16):
+            batch = pictures[start : start + 16].astype(np.float32)
+            cuts = random_cuts(autoencoder.plan_layering, len(batch), rng)
+            decoded = np.asarray(autoencoder.reconstruct(batch, cuts))
+            out[start : start + len(batch)] = np.clip(np.rint(decoded), 0, 255).astype(np.uint8)
+        out.flush()
+        part.replace(path)
+    return np.load(path, mmap_mode="r")
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _last_evaluation(folder: Path) -> dict[str, Any]:
+    evaluations = [record for record in _records(folder) if record.get("label") == "evaluation"]
+    return evaluations[-1] if evaluations else {}
+
+
+def _stage_seconds(folder: Path) -> float:
+    records = _records(folder)
+    return float(records[-1]["seconds"]) if records else 0.0
+
+
+def run_stages(run: Run, stages: Sequence[str], out: Path) -> None:
+    """Run some stages in order; each is skipped where its result lies already."""
+    for stage in stages:
+        started = time.monotonic()
+        logger.info("stage %s", stage)
+        if stage == "export":
+            run.export(out)
+        else:
+            getattr(run, stage)()
+        logger.info("stage %s: %.0f s", stage, time.monotonic() - started)
