@@ -34,6 +34,9 @@ LOSS_ROOM = 8.0
 the flow of ACKs that clocks the sender. Of 4, 6, 8 and 10, 8 carried most at 5 to 30 % of loss."""
 
 
+MAX_LOSS_ROOM = 4.0
+"""The same at most: beyond, the link is cut rather than lossy."""
+
 MAX_JITTER = 3.0
 """Reserve for late ACKs of a busy host, at most this many shortest round trips."""
 
@@ -134,7 +137,7 @@ class WindowControl:
             shortest_s = self._rtts[0][1]
             reserve_s = min(self._rtt_variation_s, MAX_JITTER * shortest_s)
             wanted = self.rate_bytes_per_s * (config.window_gain * shortest_s + reserve_s)
-            window = int(max(low, wanted) * (1 + LOSS_ROOM * self.loss_rate))
+            window = int(max(low, wanted) * (1 + min(MAX_LOSS_ROOM, LOSS_ROOM * self.loss_rate)))
         return min(window, config.window_max_bytes, granted_bytes)
 
     def arrives_by(self, deadline: float, num_bytes: int, now: float) -> bool:
@@ -168,10 +171,10 @@ class WindowControl:
         """The window had room but nothing was to send: the ack rate is not the link's."""
         self._app_limited_until = self._delivered_bytes + max(1, self.in_flight_bytes)
 
-    def on_gone(self, frame: SentFrame) -> None:
-        """A frame has left the link without arriving."""
+    def on_gone(self, frame: SentFrame, *, link_lost_it: bool) -> None:
+        """A frame has left the link without arriving; only the link's own losses count as such."""
         self.in_flight_bytes -= frame.num_bytes
-        if frame.num_bytes:
+        if frame.num_bytes and link_lost_it:
             self.loss_rate += LOSS_SMOOTHING * (1 - self.loss_rate)
 
     def on_delivered(self, frame: SentFrame, now: float) -> None:

@@ -341,7 +341,7 @@ class Sender:
         self._control.on_rtt(now - sent_at)
         self._control.probes = 0
         while self._in_flight:
-            self._lost(self._in_flight.popitem(last=False)[1], now)
+            self._lost(self._in_flight.popitem(last=False)[1], now, link_lost_it=False)
         if welcome.epoch != self._epoch:
             if self._picture is not None:
                 self._picture.restart()
@@ -370,7 +370,7 @@ class Sender:
             if behind == 0 or (behind <= ACK_SPAN and not ack.missing >> (behind - 1) & 1):
                 self._delivered(frame, now)
             else:
-                self._lost(frame, now)
+                self._lost(frame, now, link_lost_it=True)
 
     def _delivered(self, frame: SentFrame, now: float) -> None:
         self._control.on_delivered(frame, now)
@@ -384,8 +384,8 @@ class Sender:
             if frame.picture is self._picture and frame.picture.complete:
                 self._end_picture(frame.picture, now)
 
-    def _lost(self, frame: SentFrame, now: float) -> None:
-        self._control.on_gone(frame)
+    def _lost(self, frame: SentFrame, now: float, *, link_lost_it: bool) -> None:
+        self._control.on_gone(frame, link_lost_it=link_lost_it)
         if frame.picture is not None:
             self.statistics.data_frames_lost += 1
             frame.picture.lost(frame.index)

@@ -749,6 +749,78 @@ def test_at_most_one_window_arrives_late_and_nothing_old_is_sent(rate: int) -> N
     assert max(event.late_bytes for event in ended) <= max(windows)
 
 
+def _chaos(seed: int) -> None:
+    """Faults, restarts and reopened links at random; then peace, and everything must be settled."""
+    source = random.Random(seed)
+    rate = source.choice([500, 2_000, 8_000, 40_000])
+
+    def direction(number: int) -> VirtualLinkConfig:
+        channel = ChannelConfig(
+            trace=RateTrace.constant(8 * rate),
+            delay_s=source.choice([0, 0.002, 0.05, 0.3]),
+            bit_error=source.choice([0, 0, 1e-4]),
+            fifo_bytes=source.choice([64, 512, 4096]),
+            seed=number,
+        )
+        starts = [source.random() * 5 for _ in range(source.randrange(3))]
+        return VirtualLinkConfig(
+            channel=channel,
+            loss=source.choice([0, 0, 0.05, 0.3]),
+            cuts=tuple((start, start + source.random()) for start in starts),
+            one_byte_at_a_time=source.random() < 0.2,
+            seed=number,
+        )
+
+    pair = VirtualPair(sender(session_id=0), receiver(), direction(seed), direction(seed + 1))
+    sent: dict[tuple[int, int], list[bytes]] = {}
+    restarts: list[int] = []
+    deadline_s = source.choice([0.2, 0.5, 1.0])
+
+    def submit() -> None:
+        pieces = [source.randbytes(source.randrange(1, 244)) for _ in range(source.randrange(30))]
+        picture_id = pair.sender.submit(pieces, deadline=pair.now + deadline_s, now=pair.now)
+        sent[pair.sender.session_id, picture_id] = pieces
+
+    def disturb() -> None:
+        kind = source.randrange(3)
+        if kind == 0:
+            pair.restart_sender(sender(session_id=pair.sender.session_id + 1))
+        elif kind == 1:
+            restarts.append(len(pair.receiver_events))
+            pair.restart_receiver(receiver(epoch_seed=source.randrange(1000)))
+        else:
+            pair.sender.link_opened(pair.now)
+            pair.receiver.link_opened(pair.now)
+
+    for number in range(8):
+        pair.at(0.05 + number * deadline_s * source.choice([0.7, 1, 1.3]), submit)
+    for _ in range(source.randrange(3)):
+        pair.at(source.random() * 8 * deadline_s, disturb)
+    pair.run_until(60.0)
+
+    ended: Counter[tuple[int, int]] = Counter()
+    lives = [0, *restarts, len(pair.receiver_events)]
+    for start, end in pairwise(lives):
+        life: Counter[tuple[int, int]] = Counter()
+        session_id = -1
+        for _, event in pair.receiver_events[start:end]:
+            if isinstance(event, DeviceConnected):
+                session_id = event.session_id
+            if isinstance(event, PictureEnded):
+                life[session_id, event.picture_id] += 1
+                for index, packet in event.packets.items():
+                    assert sent[session_id, event.picture_id][index] == packet
+        assert all(times == 1 for times in life.values())
+        ended += life
+    assert all(key in ended for key in sent if key[0] == pair.sender.session_id)
+    assert pair.sender.next_timer() is None
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_everything_is_settled_after_any_trouble(seed: int) -> None:
+    _chaos(seed)
+
+
 # --- noise
 
 
