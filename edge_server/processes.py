@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -22,7 +21,15 @@ STOP_TIMEOUT_S = 8.0
 ERROR_PREFIX = "pnc: error: "
 """How the ``pnc`` command begins the line that says why it ended."""
 
-_PR_SET_PDEATHSIG = 1
+_LAUNCHER = """
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the demo ended before its child began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Asks for SIGTERM when the parent ends, then becomes the program: prctl(2) outlives execve(2)."""
 
 
 class ChildDiedError(PncError):
@@ -60,15 +67,15 @@ class Child:
         Raises:
             ChildDiedError: It ended first, or took too long.
         """
-        done = threading.Event()
         lines: list[str] = []
-
-        def read() -> None:
-            lines.append(self._stdout.readline())
-            done.set()
-
-        threading.Thread(target=read, name=f"first line of {self.name}", daemon=True).start()
-        if not done.wait(timeout_s):
+        reader = threading.Thread(
+            target=lambda: lines.append(self._stdout.readline()),
+            name=f"first line of {self.name}",
+            daemon=True,
+        )
+        reader.start()
+        reader.join(timeout_s)
+        if not lines:
             raise ChildDiedError(f"the {self.name} did not start within {timeout_s:.0f} s")
         if not lines[0]:
             self._process.wait(STOP_TIMEOUT_S)
@@ -130,8 +137,10 @@ class Child:
 
     def _explain(self) -> ChildDiedError:
         status = self._process.returncode
-        line = _last_line(self.log)
-        said = line.removeprefix(ERROR_PREFIX) if line else f"exit status {status}"
+        said = _last_line(self.log)
+        if status is not None and status < 0:
+            said = f"killed by signal {-status}"
+        said = said.removeprefix(ERROR_PREFIX) or f"exit status {status}"
         return ChildDiedError(f"the {self.name} ended: {said}", name=self.name, status=status)
 
 
@@ -146,6 +155,9 @@ def start_child(name: str, command: Sequence[str], log: Path) -> Child:
         command: Program and arguments.
         log: Its stderr; written anew.
     """
+    if sys.platform == "linux":
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
+        command = [*launcher, *command]
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(
             command,
@@ -154,7 +166,6 @@ def start_child(name: str, command: Sequence[str], log: Path) -> Child:
             stderr=errors,
             text=True,
             process_group=0,
-            preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,
         )
     return Child(name, process, log)
 
@@ -168,18 +179,6 @@ def stop_children(children: Sequence[Child]) -> None:
             waiting.pop(0)
         except KeyboardInterrupt:
             continue
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """Return what a new process does first: ask for SIGTERM when its parent ends (prctl(2))."""
-    library = ctypes.CDLL(None, use_errno=True)
-
-    def ask() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
 
 
 def _last_line(log: Path) -> str:

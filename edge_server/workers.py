@@ -31,6 +31,7 @@ from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError, PncEr
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
     from pnc.codec.codec import Codec
 
 __all__ = [
@@ -145,6 +146,15 @@ class _Codecs:
             self._loaded[checkpoint_id] = self._catalogue.load(checkpoint_id)
         return self._loaded[checkpoint_id]
 
+    def warm_up(self) -> None:
+        """Decode and classify nothing, so that the first picture does not wait for models."""
+        for checkpoint_id in self._catalogue.names:
+            try:
+                codec = self.get(checkpoint_id)
+                codec.classify(codec.decode_packets([]), top=1)
+            except PncError as reason:
+                _log.error("%s", reason)
+
 
 class PictureCache:
     """The last decoded pictures, so that showing a new result does not decode it again."""
@@ -245,6 +255,7 @@ class WorkerPool:
 
     def _work(self) -> None:
         codecs = _Codecs(self._catalogue)
+        codecs.warm_up()
         while True:
             with self._changed:
                 while not self._jobs and not self._closed:

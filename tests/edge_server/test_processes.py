@@ -54,6 +54,14 @@ def test_a_child_that_dies_silently_tells_its_status(start: Start) -> None:
     assert caught.value.status == 3
 
 
+def test_a_child_that_is_killed_tells_by_what(start: Start) -> None:
+    child = start(
+        "import os, sys; print('x', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)"
+    )
+    with pytest.raises(ChildDiedError, match="killed by signal 9"):
+        child.first_line(WAIT_S)
+
+
 def test_a_child_that_says_nothing_did_not_start(start: Start) -> None:
     child = start("import signal; signal.pause()")
     with pytest.raises(ChildDiedError, match="did not start"):
