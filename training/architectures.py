@@ -174,14 +174,16 @@ def build_lite() -> tuple[keras.Model, keras.Model]:
 
 
 def build_rtss23() -> tuple[keras.Model, keras.Model]:
-    """The published layers exactly: 5,354 and 361,027 parameters (arXiv 2310.05306)."""
-    side = PICTURE_SIZE // 7
-    picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3))
+    """The published layers exactly: 5,354 and 361,027 parameters (arXiv 2310.05306).
+
+    Being convolutional they take pictures of any size that 7 divides, so that training may use small windows.
+    """
+    picture = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(picture)
     x = layers.Conv2D(16, 9, strides=7, padding="same", activation="relu", name="conv_1")(x)
     x = layers.Conv2D(RTSS23_CHANNELS, 3, padding="same", activation="relu", name="conv_2")(x)
     encoder = keras.Model(picture, layers.Rescaling(1 / RTSS23_SCALE)(x), name="g_a")
-    values = keras.Input((side, side, RTSS23_CHANNELS), name="values")
+    values = keras.Input((None, None, RTSS23_CHANNELS), name="values")
     y = layers.Rescaling(RTSS23_SCALE)(values)
     y = layers.Conv2DTranspose(64, 9, strides=7, padding="same", activation="relu")(y)
     for _ in range(3):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,12 @@ from keras import ops
 from numpy.typing import NDArray
 
 from pnc.codec.layers import LayerPlan, plan_steps
-from training.architectures import ARCHITECTURES, Architecture, start_from_transform
+from training.architectures import (
+    ARCHITECTURES,
+    PICTURE_SIZE,
+    Architecture,
+    start_from_transform,
+)
 from training.augment import crop_and_flip
 from training.layering import Layering, fit_layering
 from training.loop import Batch, LoopConfig, LoopState, averaging_momentum, fit, shuffled_indices
@@ -50,6 +55,8 @@ class AutoencoderConfig:
     """Decoupled weight decay of AdamW."""
     loss: Literal["mse", "published", "features"] = "mse"
     """What is minimised; all but ``mse`` need a judge."""
+    window: int = PICTURE_SIZE
+    """Side of the random window of each picture that is trained on, pixels; less than 224 only for `rtss23`."""
     seed: int = 0
     """Seed of order, crops and budgets."""
     max_seconds: float = float("inf")
@@ -100,7 +107,9 @@ class Autoencoder:
 
     def reconstruct(self, pictures: Any, cuts: Any, training: bool = False) -> Any:
         """Pictures through encoder, cut stream and decoder: float ``[n, 224, 224, 3]``, not clipped."""
-        drop = TailDrop(self.plan_layering.plan, self.plan_layering.reconstruction)
+        side = self.architecture.grid[0] * pictures.shape[1] // PICTURE_SIZE
+        plan = replace(self.plan_layering.plan, height=side, width=side)
+        drop = TailDrop(plan, self.plan_layering.reconstruction)
         restored, received = drop(self.encoder(pictures, training=training), cuts)
         inputs = [restored, received] if self.architecture.tells_received else restored
         return self.decoder(inputs, training=training)
@@ -215,7 +224,12 @@ def batches(
     def make(step: int) -> Batch:
         rng = np.random.default_rng([config.seed, 2, step])
         picked = shuffled_indices(len(images), config.batch_size, step, config.seed)
-        crops = np.stack([crop_and_flip(images[i], 224, rng, min_area=0.6) for i in picked])
+        crops = np.stack(
+            [crop_and_flip(images[i], PICTURE_SIZE, rng, min_area=0.6) for i in picked]
+        )
+        if config.window < PICTURE_SIZE:
+            top, left = rng.integers(0, PICTURE_SIZE - config.window + 1, 2)
+            crops = crops[:, top : top + config.window, left : left + config.window]
         cuts = random_cuts(layering, config.batch_size, rng, whole_layers=whole_layers)
         pictures = crops.astype(np.float32)
         return (pictures, cuts), pictures[:, 0, 0, 0]

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pnc.codec.codec import Codec
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
+from training.architectures import PICTURE_SIZE
 from training.autoencoder import Autoencoder, AutoencoderConfig, random_cuts, train_autoencoder
 from training.cache import CACHE_FOLDER
 from training.classifier import (
@@ -71,6 +72,8 @@ class Recipe:
     """A Keras file of an EfficientNetB0 to start the classifier from."""
     teacher: str | None = None
     """A Keras classifier: its outputs help the classifier, and the autoencoder is distilled through it."""
+    window: int = PICTURE_SIZE
+    """Side of the windows that ``pretrain`` sees, pixels; 56 makes `rtss23` affordable."""
     pretrain_steps: int = 300
     """Steps of 16 pictures on squared error."""
     distill_steps: int = 1200
@@ -124,12 +127,16 @@ class Run:
     def _check_same_recipe(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "recipe.json"
-        text = json.dumps(asdict(self.recipe), indent=1)
-        if path.exists() and path.read_text(encoding="utf-8") != text:
-            raise ConfigError(
-                f"{self.folder} holds a run of another recipe (see recipe.json); give another --run folder or delete it"
-            )
-        path.write_text(text, encoding="utf-8")
+        mine = json.loads(json.dumps(asdict(self.recipe)))
+        if path.exists():
+            theirs = json.loads(path.read_text(encoding="utf-8"))
+            changed = [key for key, value in theirs.items() if mine.get(key, value) != value]
+            if changed:
+                raise ConfigError(
+                    f"{self.folder} holds a run of another recipe ({', '.join(changed)} differ, "
+                    "see recipe.json); give another --run folder or delete it"
+                )
+        path.write_text(json.dumps(mine, indent=1), encoding="utf-8")
 
     @cached_property
     def data(self) -> Data:
@@ -234,7 +241,10 @@ class Run:
     def _train_autoencoder(
         self, autoencoder: Autoencoder, stage: str, steps: int, loss: Any, judge: Judge | None
     ) -> None:
-        config = AutoencoderConfig(self.folder / stage, steps, loss=loss, seed=self.recipe.seed)
+        window = self.recipe.window if stage == "pretrain" else PICTURE_SIZE
+        config = AutoencoderConfig(
+            self.folder / stage, steps, loss=loss, window=window, seed=self.recipe.seed
+        )
         train_autoencoder(autoencoder, self._all_train, config, judge=judge, tune_images=self._tune)
 
     def finetune(self) -> keras.Model:
