@@ -38,6 +38,7 @@ ExtraOption = Annotated[
 ExcludeOption = Annotated[
     list[str] | None, typer.Option(help="Pattern of picture names to leave out.")
 ]
+RenameOption = Annotated[list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")]
 OutOption = Annotated[
     Path | None, typer.Option(help="Checkpoint folder; default checkpoints/NAME.")
 ]
@@ -73,7 +74,7 @@ def _recipe(name: str, data: str, **settings: Any) -> Recipe:
     from dataclasses import replace
 
     given = {key: value for key, value in settings.items() if value is not None}
-    for key in ("extra", "exclude"):
+    for key in ("extra", "exclude", "rename"):
         if key in given:
             given[key] = tuple(given[key])
     return replace(base, name=name, data=data, **given)
@@ -89,11 +90,16 @@ def _stage_command(stage: str, text: str) -> None:
         initial: InitialOption = None,
         extra: ExtraOption = None,
         exclude: ExcludeOption = None,
+        rename: RenameOption = None,
         loss: Annotated[Loss, typer.Option(help="Loss of the distillation.")] = Loss.features,
         architecture: Annotated[str, typer.Option(help="lite or rtss23.")] = "lite",
         pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
-        distill_steps: Annotated[int | None, typer.Option(min=1)] = None,
-        out: OutOption = None,
+        distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
+        window: Annotated[
+            int | None, typer.Option(min=28, help="Side of pretrain's windows, pixels; rtss23 only.")
+        ] = None,
+        out: RenameOption = Annotated[list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")]
+OutOption = None,
     ) -> None:
         _prepare()
         recipe = _recipe(
@@ -104,10 +110,12 @@ def _stage_command(stage: str, text: str) -> None:
             initial=initial,
             extra=extra,
             exclude=exclude,
+            rename=rename,
             distill_loss=loss.value,
             architecture=architecture,
             pretrain_steps=pretrain_steps,
             distill_steps=distill_steps,
+            window=window,
         )
         from training.recipe import STAGES
 
@@ -128,7 +136,8 @@ _stage_command("run", "All stages in order; each is skipped where its result lie
 
 
 @app.command()
-def belt(run: RunOption = Path("runs/belt"), out: OutOption = None, seed: SeedOption = 0) -> None:
+def belt(run: RunOption = Path("runs/belt"), out: RenameOption = Annotated[list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")]
+OutOption = None, seed: SeedOption = 0) -> None:
     """The shipped checkpoint ``belt``, from nothing: all stages, at most an hour on two cores."""
     _prepare()
     from training.recipe import STAGES

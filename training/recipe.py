@@ -58,6 +58,8 @@ class Recipe:
     """Folders of unlabeled pictures for the autoencoder."""
     exclude: tuple[str, ...] = ()
     """Names of pictures that training must not see."""
+    rename: tuple[str, ...] = ()
+    """``FOLDER=NAME``: what a class is called where its folder's name says little."""
     fit: Fit = "crop"
     """How pictures become square."""
     architecture: str = "lite"
@@ -150,6 +152,21 @@ class Run:
             folder=self._cache,
             on_progress=CountProgress(f"{recipe.name}: pictures"),
         )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, renamed as the recipe says.
+
+        Raises:
+            ConfigError: a renaming names no class.
+        """
+        names = dict(entry.partition("=")[::2] for entry in self.recipe.rename)
+        unknown = sorted(set(names) - set(self.data.classes))
+        if unknown:
+            raise ConfigError(
+                f"--rename {unknown[0]}: no class of {self.recipe.data} has this name"
+            )
+        return tuple(names.get(name, name) for name in self.data.classes)
 
     def _labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.data.labels[indices].astype(np.int64)
@@ -292,7 +309,7 @@ class Run:
             name=recipe.name,
             autoencoder=autoencoder,
             classifier=classifier,
-            classes=data.classes,
+            classes=self.class_names,
             images=self._all_train,
             fit=recipe.fit,
         )
