@@ -38,7 +38,9 @@ ExtraOption = Annotated[
 ExcludeOption = Annotated[
     list[str] | None, typer.Option(help="Pattern of picture names to leave out.")
 ]
-RenameOption = Annotated[list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")]
+RenameOption = Annotated[
+    list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")
+]
 OutOption = Annotated[
     Path | None, typer.Option(help="Checkpoint folder; default checkpoints/NAME.")
 ]
@@ -96,10 +98,10 @@ def _stage_command(stage: str, text: str) -> None:
         pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
         distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
         window: Annotated[
-            int | None, typer.Option(min=28, help="Side of pretrain's windows, pixels; rtss23 only.")
+            int | None,
+            typer.Option(min=28, help="Side of pretrain's windows, pixels; rtss23 only."),
         ] = None,
-        out: RenameOption = Annotated[list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")]
-OutOption = None,
+        out: OutOption = None,
     ) -> None:
         _prepare()
         recipe = _recipe(
@@ -136,8 +138,7 @@ _stage_command("run", "All stages in order; each is skipped where its result lie
 
 
 @app.command()
-def belt(run: RunOption = Path("runs/belt"), out: RenameOption = Annotated[list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")]
-OutOption = None, seed: SeedOption = 0) -> None:
+def belt(run: RunOption = Path("runs/belt"), out: OutOption = None, seed: SeedOption = 0) -> None:
     """The shipped checkpoint ``belt``, from nothing: all stages, at most an hour on two cores."""
     _prepare()
     from training.recipe import STAGES

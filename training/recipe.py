@@ -244,6 +244,8 @@ class Run:
 
     def distill(self) -> Autoencoder:
         """The autoencoder through the frozen teacher, or through the classifier where there is no teacher."""
+        if not self.recipe.distill_steps:
+            return self.pretrain()
         folder = self.folder / "distill" / "weights"
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
