@@ -119,10 +119,9 @@ def ms_ssim(reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
 
 
 def top_k(probabilities: NDArray[Any], k: int = 5) -> list[int]:
-    """Return the `k` likeliest classes of probabilities [classes], likeliest first, ties by index."""
-    return [
-        int(index) for index in np.argsort(-probabilities.astype(np.float64), kind="stable")[:k]
-    ]
+    """Return the `k` likeliest of probabilities [classes], likeliest first, ties by index."""
+    order = np.argsort(-probabilities.astype(np.float64), kind="stable")
+    return [int(index) for index in order[:k]]
 
 
 def top_k_hits(

@@ -1,0 +1,287 @@
+"""The commands of ``python -m benchmarks``.
+
+rate-accuracy   what is recognized within a budget   ->  JSON, plot, table
+cost            time, multiply-accumulates, memory   ->  JSON, table
+plot, table     from the JSON alone
+all             the shipped checkpoints; what ``make bench`` runs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.cost import SCHEMA as COST_SCHEMA
+from benchmarks.cost import cost_table, measure_cost
+from benchmarks.facts import write_json
+from benchmarks.rate_accuracy import BUDGETS, CODECS, Plan, measure
+from pnc.codec.checkpoint import MANIFEST, search_folders
+from pnc.codec.image import Fit
+from pnc.errors import ConfigError, PncError
+from pnc.replay.report import (
+    check_rate_accuracy,
+    draw_rate_accuracy,
+    rate_accuracy_tables,
+    write_between,
+)
+
+RESULTS = Path("benchmarks/results")
+"""Where results lie, relative to the root of the source tree."""
+
+CACHE = Path(".cache/benchmarks")
+
+PHOTOGRAPHS = "PHOTOGRAPHS"
+"""Environment variable: folder of the photographs and the teacher, see docs/benchmarks.md."""
+
+app = typer.Typer(
+    no_args_is_help=False, invoke_without_command=True, add_completion=False, help=__doc__
+)
+
+
+@app.callback()
+def root(context: typer.Context) -> None:
+    """Measure again what the README says; all of it unless a command is named."""
+    if context.invoked_subcommand is None:
+        run_all(None, None)
+
+
+@app.command("rate-accuracy")
+def rate_accuracy(
+    data: Annotated[list[str], typer.Option(help="NAME=FOLDER[#odd|#even|#tune], or belt.")],
+    judge: Annotated[
+        list[str],
+        typer.Option(help="Checkpoint, NAME=FILE.tflite or .keras[,crop=F][,report-only]."),
+    ],
+    codec: Annotated[
+        list[str] | None, typer.Option(help="Checkpoint or rival; the rivals alone by default.")
+    ] = None,
+    tune: Annotated[
+        list[str] | None, typer.Option(help="Sets on which rivals' scales are chosen.")
+    ] = None,
+    budgets: Annotated[str, typer.Option(help="Bytes, comma-separated.")] = ",".join(
+        map(str, BUDGETS)
+    ),
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")] = None,
+    tune_limit: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of each tuning set; as --limit.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the pictures and resamples.")] = 0,
+    fit: Annotated[str, typer.Option(help="crop, squash or pad.")] = "crop",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes; one for each core by default.")
+    ] = None,
+    cache: Annotated[Path, typer.Option(help="Folder of what was done before.")] = CACHE,
+    out: Annotated[Path, typer.Option(help="JSON; the plot lies beside it.")] = RESULTS
+    / "rate_accuracy.json",
+) -> None:
+    """Measure what judges recognize within byte budgets: our streams and every rival."""
+    if fit not in get_args(Fit):
+        raise ConfigError(f"--fit {fit} is unknown; use crop, squash or pad")
+    plan = Plan(
+        data=tuple(data),
+        judges=tuple(judge),
+        codecs=tuple(codec or CODECS),
+        tune=tuple(tune or ()),
+        budgets=_parse_budgets(budgets),
+        limit=limit,
+        tune_limit=tune_limit,
+        seed=seed,
+        fit=cast("Fit", fit),
+        cache=cache,
+        num_processes=len(os.sched_getaffinity(0)) if workers is None else workers,
+    )
+    _run_rate_accuracy(plan, out)
+
+
+@app.command()
+def cost(
+    checkpoint: Annotated[str, typer.Option(help="Name or folder.")] = "photo",
+    data: Annotated[str, typer.Option(help="NAME=FOLDER[#PART], or belt.")] = "belt",
+    pictures: Annotated[int, typer.Option(min=1, help="How many.")] = 12,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 10,
+    seed: Annotated[int, typer.Option(help="Chooses the pictures.")] = 0,
+    out: Annotated[Path, typer.Option(help="JSON.")] = RESULTS / "cost.json",
+) -> None:
+    """Measure time on one thread beside the rivals', multiply-accumulates and memory."""
+    results = measure_cost(checkpoint, data, num_pictures=pictures, num_rounds=rounds, seed=seed)
+    write_json(out, results)
+    typer.echo(cost_table(results))
+
+
+@app.command()
+def plot(
+    results: Annotated[Path, typer.Argument(help="JSON of rate-accuracy.")] = RESULTS
+    / "rate_accuracy.json",
+) -> None:
+    """Draw rate-accuracy results as PNG and SVG beside their JSON."""
+    for path in draw_files(check_rate_accuracy(_read_json(results)), results):
+        typer.echo(path)
+
+
+@app.command()
+def table(
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="JSON files of rate-accuracy or cost.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Page to write into, between the markers.")
+    ] = None,
+) -> None:
+    """Print results as Markdown, or write them into a page between their markers."""
+    for path in results or sorted(RESULTS.glob("*.json")):
+        content = _read_json(path)
+        if isinstance(content, dict) and content.get("schema") == COST_SCHEMA:
+            text = cost_table(content)
+        else:
+            text = rate_accuracy_tables(check_rate_accuracy(content))
+        marker = path.stem.replace("_", "-")
+        if write is None:
+            typer.echo(f"{text}\n")
+        else:
+            write_between(write, marker, text)
+
+
+@app.command("all")
+def run_all(
+    photographs: Annotated[
+        Path | None, typer.Option(help=f"Folder with photographs; ${PHOTOGRAPHS} by default.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")] = None,
+) -> None:
+    """Measure all shipped checkpoints: belt, and photo where the photographs are."""
+    known = {path.parent.name for f in search_folders() for path in f.glob(f"*/{MANIFEST}")}
+    processes = len(os.sched_getaffinity(0))
+    given = os.environ.get(PHOTOGRAPHS)
+    folder = photographs or (Path(given) if given else None)
+    if "belt" in known:
+        typer.echo("rate-accuracy on the belt")
+        belt = Plan(
+            data=("belt",),
+            judges=("belt",),
+            codecs=("belt", *CODECS),
+            tune=("belt#tune",),
+            limit=limit or 300,
+            tune_limit=min(limit or 100, 100),
+            cache=CACHE,
+            num_processes=processes,
+        )
+        _run_rate_accuracy(belt, RESULTS / "rate_accuracy_belt.json")
+    if folder is None:
+        typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
+    elif "photo" in known:
+        typer.echo("rate-accuracy on photographs")
+        names = [name for name in ("photo", "rtss23") if name in known]
+        plan = photograph_plan(folder, names, limit or 300, processes)
+        _run_rate_accuracy(plan, RESULTS / "rate_accuracy.json")
+    for name in sorted(known & {"belt", "photo"}):
+        results = measure_cost(name, "belt")
+        write_json(RESULTS / ("cost.json" if name == "photo" else f"cost_{name}.json"), results)
+        typer.echo(cost_table(results))
+
+
+def photograph_plan(
+    folder: Path, checkpoints: Sequence[str], limit: int, num_processes: int
+) -> Plan:
+    """Return what the README's table of photographs measures.
+
+    Args:
+        folder: Holds imagenet-sample-224, imagenette-224 and teacher, see docs/benchmarks.md.
+        checkpoints: Ours; the first one's classifier is a judge, too.
+        limit: Pictures of each set.
+        num_processes: See `Plan`.
+    """
+    sample, imagenette = folder / "imagenet-sample-224", folder / "imagenette-224"
+    teacher = folder / "teacher"
+    return Plan(
+        data=(f"imagenet-sample={sample}#odd", f"imagenette-val={imagenette / 'val'}"),
+        judges=(
+            f"MobileNetV2={teacher / 'mobilenet_v2_imagenet_uint8.tflite'}",
+            f"EfficientNetB0={checkpoints[0]}",
+            "MobileNetV1-0.5="
+            f"{teacher / 'stranger_mobilenet_v1_0.5_160_uint8.tflite'},crop=0.875,report-only",
+        ),
+        codecs=(*checkpoints, *CODECS),
+        tune=(f"imagenet-sample={sample}#even", f"imagenette-tune={imagenette / 'train'}#tune"),
+        limit=limit,
+        tune_limit=min(limit, 100),
+        cache=CACHE,
+        num_processes=num_processes,
+    )
+
+
+def draw_files(results: Any, beside: Path) -> list[Path]:
+    """Draw results as PNG and SVG files beside their JSON.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ConfigError("plots need Matplotlib: pip install 'pnc[dev]'") from error
+    paths = [beside.with_suffix(suffix) for suffix in (".png", ".svg")]
+    with mpl.rc_context({"svg.hashsalt": "pnc"}):
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        draw_rate_accuracy(figure, results)
+        for path in paths:
+            # A date in the file would change it without a change of results.
+            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+            figure.savefig(path, dpi=160, metadata=metadata)
+    return paths
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``python -m benchmarks``; the exit status: 0, 1 for an error, 2 for usage, 130."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="python -m benchmarks")
+    except PncError as error:
+        typer.echo(f"benchmarks: error: {error}", err=True)
+        return 1
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else 1
+    return 0
+
+
+def _run_rate_accuracy(plan: Plan, out: Path) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        results = measure(plan, show)
+    write_json(out, results)
+    draw_files(results, out)
+    typer.echo(rate_accuracy_tables(results))
+
+
+def _parse_budgets(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError as error:
+        raise ConfigError(f"--budgets {text}: write bytes, as in 512,1024") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no readable results ({error}); measure first") from error

@@ -1,0 +1,154 @@
+"""The pictures of a benchmark: named sets, split by file name, thinned by a seed.
+
+    NAME=FOLDER          pictures, or class folders with pictures; searched one level deep
+    NAME=FOLDER#odd      those whose sha256 of the file name is odd; #even likewise
+    NAME=FOLDER#tune     what training keeps to choose by: first 8 bytes modulo 100 in 15 to 19
+    belt, belt#tune      rendered: the seeds of training's `val` and `tune`
+
+A picture's label is the name of its class folder; in a flat folder it is what its file name begins
+with, up to the first underscore, as WordNet ids do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc import belt
+from pnc.codec.image import Fit, load_picture
+from pnc.errors import ConfigError
+
+SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""File names that end in one of these, in any case, are taken for pictures."""
+
+BELT_SEEDS = {"": 3, "tune": 2}
+"""Seeds of the belt's splits, as in training: `val` is for reporting."""
+
+BELT_COUNT = 1200
+"""Pictures of the belt where no limit is given."""
+
+TUNE_PERCENTS = range(15, 20)
+"""First 8 bytes of the hash modulo 100 that training never fits to but chooses by."""
+
+PARTS = ("", "odd", "even", "tune")
+
+
+@dataclass(frozen=True)
+class PictureRef:
+    """Where a picture comes from; what travels to the processes instead of pixels."""
+
+    name: str
+    """Within its set, for messages and for thinning."""
+    label: str
+    """Its right class: a folder's name, a WordNet id or a kind of part."""
+    key: str
+    """Identity of its pixels, for caches."""
+    path: Path | None = None
+    """The file; None if it is rendered."""
+    belt_seed: int = 0
+    """Seed of a rendered picture."""
+    belt_index: int = 0
+    """Its index."""
+
+    def load(self, fit: Fit) -> NDArray[np.uint8]:
+        """Return the picture as uint8 RGB [224, 224, 3].
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        if self.path is None:
+            return belt.render(self.belt_index, seed=self.belt_seed)[0]
+        return load_picture(self.path, fit=fit)
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """A named set of pictures."""
+
+    name: str
+    """As tables call it."""
+    part: str
+    """Which part of its folder: "odd", "even", "tune", or "" for all."""
+    pictures: tuple[PictureRef, ...]
+    """In the order of the thinning, so that a larger limit only adds."""
+
+
+def open_set(
+    spec: str, *, fit: Fit = "crop", limit: int | None = None, seed: int = 0
+) -> PictureSet:
+    """Open a set of pictures.
+
+    Args:
+        spec: See the module.
+        fit: How the pictures will be made square; part of their keys.
+        limit: Take so many, chosen by `seed`; all if None.
+        seed: Of the choice. The choice for a smaller limit is the beginning of that for a larger.
+
+    Raises:
+        ConfigError: Not such a text, no such folder or part, or no pictures.
+    """
+    text, _, part = spec.partition("#")
+    if part not in PARTS:
+        raise ConfigError(f"{spec}: part {part!r} is unknown; use #odd, #even or #tune")
+    if text == "belt":
+        return _open_belt(part, limit)
+    name, equals, folder = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{spec}: is no set; write NAME=FOLDER, or belt")
+    root = Path(folder)
+    if not root.is_dir():
+        raise ConfigError(f"{spec}: no folder {folder}; check the path")
+    paths = [path for path in _find_files(root) if _is_in_part(path, part)]
+    if not paths:
+        raise ConfigError(f"{spec}: no pictures there; wanted are {', '.join(sorted(SUFFIXES))}")
+    names = {path: path.relative_to(root).as_posix() for path in paths}
+    chosen = sorted(paths, key=lambda path: _order(seed, names[path]))[:limit]
+    pictures = [
+        PictureRef(names[path], _label(path, root), _file_key(path, fit), path) for path in chosen
+    ]
+    return PictureSet(name, part, tuple(pictures))
+
+
+def _open_belt(part: str, limit: int | None) -> PictureSet:
+    if part not in BELT_SEEDS:
+        raise ConfigError(f"belt#{part}: the belt has no such part; use belt or belt#tune")
+    seed = BELT_SEEDS[part]
+    pictures = []
+    for index in range(limit or BELT_COUNT):
+        name = f"belt/{seed}/{index}"
+        label = belt.CLASSES[belt.label_of(index, seed=seed)]
+        key = f"{name}/{belt.RENDERER_VERSION}"
+        pictures.append(PictureRef(name, label, key, None, seed, index))
+    return PictureSet("belt", part, tuple(pictures))
+
+
+def name_hash(path: Path) -> int:
+    """Return the sha256 of a file's name, without its folders, as an integer."""
+    return int.from_bytes(hashlib.sha256(path.name.encode()).digest())
+
+
+def _is_in_part(path: Path, part: str) -> bool:
+    if part == "tune":
+        return (name_hash(path) >> 192) % 100 in TUNE_PERCENTS
+    return not part or name_hash(path) % 2 == (part == "odd")
+
+
+def _find_files(root: Path) -> list[Path]:
+    found = [*root.glob("*"), *root.glob("*/*")]
+    return [path for path in found if path.suffix.lower() in SUFFIXES and path.is_file()]
+
+
+def _label(path: Path, root: Path) -> str:
+    return path.stem.partition("_")[0] if path.parent == root else path.parent.name
+
+
+def _order(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+def _file_key(path: Path, fit: Fit) -> str:
+    return f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}/{fit}"
