@@ -15,16 +15,16 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.codec.entropy import backend
 from pnc.codec.entropy.prior import LayerPrior, Table
 from pnc.codec.layers import Knowledge, LayerPlan, layer_values, picture_symbols
 from pnc.errors import CorruptBitstreamError
 
 STATE_BITS = 64
-"""Width of the range coder's state in constriction's default preset."""
+"""Width of the range coder's state."""
 
 WORD_BYTES = 4
 """The coder moves 32-bit words; they are written with the most significant byte first."""
@@ -66,7 +66,7 @@ def encode_run(plan: LayerPlan, picture: list[list[Stretch]], start: int, max_by
     Returns:
         At most ``max_bytes`` bytes.
     """
-    encoder = constriction.stream.queue.RangeEncoder()
+    encoder = backend.BACKEND.make_encoder()
     for table, symbols in _stretches_from(plan, picture, start):
         encoder.encode(symbols, table.model)
         if encoder.num_words() > max_bytes // WORD_BYTES + MARGIN_WORDS:
@@ -161,7 +161,7 @@ class _Interval:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._encoder = constriction.stream.queue.RangeEncoder()
+        self._encoder = backend.BACKEND.make_encoder()
 
     def narrow(self, symbols: NDArray[np.int32], model: Any) -> int:
         """Code symbols that agree with the bytes, as far as the bytes determine them.
@@ -222,7 +222,7 @@ class _Decoder:
     def __init__(self, data: bytes) -> None:
         padded = data + bytes(STATE_BITS // 8 + -len(data) % WORD_BYTES)
         words = np.frombuffer(padded, ">u4").astype(np.uint32)
-        self._decoder = constriction.stream.queue.RangeDecoder(words)
+        self._decoder = backend.BACKEND.make_decoder(words)
         self._interval = _Interval(data)
 
     def decode(self, model: Any, num_symbols: int) -> NDArray[np.int32]:

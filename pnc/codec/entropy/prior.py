@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.codec.entropy import backend
 from pnc.codec.layers import UNKNOWN_SHIFT, Layer, LayerPlan, at_shift, layer_symbols
 from pnc.errors import CheckpointError
 
@@ -51,14 +51,12 @@ class Table:
 
     @cached_property
     def model(self) -> Any:
-        """The entropy model of constriction.
+        """The entropy model of the range coder in use: it widens the frequencies to 24 bits.
 
-        With double-precision probabilities ``f / 2**16`` its quantisation to 24 bits is exact
-        integer arithmetic: the cumulative frequency ``F`` of symbol ``i`` becomes
+        The cumulative frequency ``F`` of symbol ``i`` becomes
         ``floor(F * (2**24 - n) / 2**16) + i`` (docs/bitstream.md).
         """
-        probabilities = np.asarray(self.frequencies, np.float64) / TOTAL
-        return constriction.stream.model.Categorical(probabilities, perfect=False)
+        return backend.BACKEND.make_model(self.frequencies)
 
 
 @dataclass(frozen=True)
