@@ -7,8 +7,12 @@ models.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
+import os
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,6 +60,30 @@ def _version(distribution: str) -> str:
     return "of unknown version"
 
 
+_first_start = threading.Lock()
+
+
+@contextlib.contextmanager
+def _quiet_first_start() -> Iterator[None]:
+    """Keep LiteRT's one greeting off standard error.
+
+    It writes "INFO: Created TensorFlow Lite XNNPACK delegate" to the file descriptor when a process
+    makes its first interpreter, and has no setting against it; commands promise that what they say
+    on standard error is theirs.
+    """
+    if not _first_start.acquire(blocking=False):
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        kept = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 class Model:
     """A loaded TFLite model with a fixed batch of one.
 
@@ -74,8 +102,11 @@ class Model:
     ) -> None:
         interpreter_class, self.runtime = find_runtime(runtime)
         try:
-            self._interpreter = interpreter_class(model_content=content, num_threads=num_threads)
-            self._interpreter.allocate_tensors()
+            with _quiet_first_start():
+                self._interpreter = interpreter_class(
+                    model_content=content, num_threads=num_threads
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"{name}: {self.runtime} cannot run this model ({error})"
