@@ -1,16 +1,16 @@
 """Autoencoders in ``keras.ops``: they train on any Keras backend.
 
-===========  =============================  ==========================================  ==============
-name         encoder (g_a)                  decoder (g_s)                               source
-===========  =============================  ==========================================  ==============
-``lite``     14x14 patches, 64 channels,    6 blocks at 16x16 over a linear synthesis,  here
-             9.6 MMAC                       depth-to-space, 0.37 GMAC
-``rtss23``   conv 9x9/7, conv 3x3, ReLU,    transposed conv 9x9/7, three conv 5x5 at    arXiv 2310.05306
-             5.5 MMAC                       224x224, 15.6 GMAC
-===========  =============================  ==========================================  ==============
+==========  ===========================  =========================================  ================
+name        encoder (g_a)                decoder (g_s)                              source
+==========  ===========================  =========================================  ================
+``lite``    14x14 patches, 64 channels,  6 blocks at 16x16 over a linear            decision 0012
+            9.6 MMAC                     synthesis, depth-to-space, 0.37 GMAC
+``rtss23``  conv 9x9/7, conv 3x3, ReLU,  transposed conv 9x9/7, three conv 5x5 at   arXiv 2310.05306
+            5.5 MMAC                     224x224, 15.6 GMAC
+==========  ===========================  =========================================  ================
 
-Data flow: ``x -> g_a -> values -> TailDrop -> (y_hat, received) -> g_s -> x_hat``. ``values`` are in symbol units
-around the zero point; pictures are float RGB 0..255 ``[n, 224, 224, 3]``.
+Data flow: ``x -> g_a -> values -> TailDrop -> (y_hat, received) -> g_s -> x_hat``. ``values`` are
+in symbol units around the zero point; pictures are float RGB 0..255 ``[n, 224, 224, 3]``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ LITE_WIDTH = 176
 LITE_BLOCKS = 6
 """Blocks of the decoder."""
 LITE_STEP = 24.4
-"""Quantisation step of a unit-norm projection, grey levels: a constant white patch (3,091) just fits in 8 bits."""
+"""Quantisation step of a unit-norm projection, grey levels: the largest value of a constant patch,
+3,091 for white, just fits in 8 bits."""
 
 RTSS23_CHANNELS = 10
 """Features of the published model."""
@@ -82,10 +83,10 @@ class ChannelScale(layers.Layer):
 
 @keras.saving.register_keras_serializable("pnc")
 class PatchProjection(layers.Layer):
-    """``lite``'s encoder: unit-norm projections of patches, with the int8 weights that the device will use.
+    """``lite``'s encoder: unit-norm projections of patches, with the device's int8 weights.
 
-    Each row is normalised and rounded to 127 steps of its largest weight, straight through for the gradient. Since the
-    norm is fixed, training cannot buy precision with bytes.
+    Each row is normalised and rounded to 127 steps of its largest weight, straight through for the
+    gradient. Since the norm is fixed, training cannot buy precision with bytes.
     """
 
     def __init__(self, patch: int, channels: int, step: float, **kwargs: Any) -> None:
@@ -101,7 +102,11 @@ class PatchProjection(layers.Layer):
         )
 
     def weights_int8(self) -> Any:
-        """The projection ``[p * p * 3, channels]`` in symbols a grey level, rounded as the TFLite file rounds."""
+        """The projection, rounded as the TFLite file rounds.
+
+        Returns:
+            ``[p * p * 3, channels]``, in symbols a grey level.
+        """
         unit = (
             self.directions
             / ops.sqrt(ops.sum(ops.square(self.directions), axis=0, keepdims=True))
@@ -130,7 +135,8 @@ class Architecture:
         grid: height, width and channels of the symbols.
         zero_point: the symbol of value 0.
         tells_received: whether the decoder is told what arrived.
-        build: -> encoder (pictures -> values) and decoder (reconstructed values[, received] -> picture).
+        build: makes encoder (pictures -> values) and decoder (reconstructed values[, received] ->
+            picture).
     """
 
     name: str
@@ -176,7 +182,8 @@ def build_lite() -> tuple[keras.Model, keras.Model]:
 def build_rtss23() -> tuple[keras.Model, keras.Model]:
     """The published layers exactly: 5,354 and 361,027 parameters (arXiv 2310.05306).
 
-    Being convolutional they take pictures of any size that 7 divides, so that training may use small windows.
+    Being convolutional they take pictures of any size that 7 divides, so that training may use
+    small windows.
     """
     picture = keras.Input((None, None, 3))
     x = layers.Rescaling(1 / 255)(picture)
@@ -199,10 +206,15 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def principal_directions(images: Pictures, patch: int, channels: int) -> NDArray[np.float32]:
-    """The Karhunen-Loeve transform of patches: ``[p * p * 3, channels]``, largest variance first, unit norm.
+    """The Karhunen-Loeve transform of patches.
 
     Args:
         images: uint8 ``[n, 224, 224, 3]``; a thousand are plenty.
+        patch: side of a patch, pixels.
+        channels: directions to keep.
+
+    Returns:
+        ``[p * p * 3, channels]``, largest variance first, unit norm.
     """
     side = PICTURE_SIZE // patch
     size = patch * patch * 3
@@ -220,7 +232,7 @@ def principal_directions(images: Pictures, patch: int, channels: int) -> NDArray
 
 
 def start_from_transform(encoder: keras.Model, decoder: keras.Model, images: Pictures) -> None:
-    """Let ``lite`` start as the Karhunen-Loeve transform of the training pictures and its inverse."""
+    """Let ``lite`` start as the Karhunen-Loeve transform of training pictures and its inverse."""
     directions = principal_directions(images, LITE_PATCH, LITE_CHANNELS)
     encoder.get_layer("projection").directions.assign(directions * np.sqrt(len(directions)))
     values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))

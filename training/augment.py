@@ -15,12 +15,23 @@ def crop_and_flip(
     *,
     turn: bool = False,
 ) -> NDArray[np.uint8]:
-    """A random crop of ``min_area..1`` of the picture and 3:4..4:3 aspect, resized to ``size``, mirrored half the time."""
+    """A random crop, resized, mirrored half the time.
+
+    Args:
+        picture: uint8 ``[h, w, 3]``.
+        size: side of the result, pixels.
+        rng: where chance comes from.
+        min_area: smallest share of the picture that the crop keeps; its aspect is 3:4 to 4:3.
+        turn: whether the crop may be turned by quarters.
+
+    Returns:
+        uint8 ``[size, size, 3]``.
+    """
     height, width = picture.shape[:2]
     area = rng.uniform(min_area, 1.0) * height * width
     aspect = np.exp(rng.uniform(-0.288, 0.288))
-    w = min(width, int(round(np.sqrt(area * aspect))))
-    h = min(height, int(round(np.sqrt(area / aspect))))
+    w = min(width, round(np.sqrt(area * aspect)))
+    h = min(height, round(np.sqrt(area / aspect)))
     left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
     crop = Image.fromarray(picture).resize(
         (size, size), Image.Resampling.BILINEAR, box=(left, top, left + w, top + h)
@@ -34,7 +45,16 @@ def crop_and_flip(
 def jitter_colour(
     pictures: NDArray[np.float32], rng: np.random.Generator, strength: float = 0.3
 ) -> NDArray[np.float32]:
-    """Random brightness, contrast and saturation, each within ``1 +- strength``; ``[n, h, w, 3]`` in 0..255, in place."""
+    """Random brightness, contrast and saturation of each picture, in place.
+
+    Args:
+        pictures: ``[n, h, w, 3]`` in 0..255.
+        rng: where chance comes from.
+        strength: each factor lies within ``1 +- strength``.
+
+    Returns:
+        The same array.
+    """
     n = len(pictures)
     gain = rng.uniform(1 - strength, 1 + strength, (3, n, 1, 1, 1)).astype(np.float32)
     pictures *= gain[0]

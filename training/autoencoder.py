@@ -1,4 +1,7 @@
-"""Training of the autoencoder: ``pretrain`` on squared error, ``distill`` through a frozen classifier; tail-drop in both."""
+"""Training of the autoencoder with tail-drop.
+
+``pretrain`` minimises squared error, ``distill`` a frozen classifier's loss.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,8 @@ from training.augment import crop_and_flip
 from training.layering import Layering, fit_layering
 from training.loop import Batch, LoopConfig, LoopState, averaging_momentum, fit, shuffled_indices
 from training.losses import Judge
-from training.tail_drop import TailDrop
 from training.pictures import Pictures
+from training.tail_drop import TailDrop
 
 MIN_BUDGET_BYTES = 100
 """Smallest random byte budget of tail-drop: less than one packet."""
@@ -56,7 +59,8 @@ class AutoencoderConfig:
     loss: Literal["mse", "published", "features"] = "mse"
     """What is minimised; all but ``mse`` need a judge."""
     window: int = PICTURE_SIZE
-    """Side of the random window of each picture that is trained on, pixels; less than 224 only for `rtss23`."""
+    """Side of the random window of each picture that is trained on, pixels; below 224 only for
+    ``rtss23``."""
     seed: int = 0
     """Seed of order, crops and budgets."""
     max_seconds: float = float("inf")
@@ -79,7 +83,7 @@ class Autoencoder:
 
     @classmethod
     def fresh(cls, name: str, images: Pictures, seed: int = 0) -> Autoencoder:
-        """A new autoencoder; ``lite`` starts from the Karhunen-Loeve transform of the given pictures."""
+        """A new autoencoder; ``lite`` starts from the Karhunen-Loeve transform of the pictures."""
         keras.utils.set_random_seed(seed)
         autoencoder = cls(ARCHITECTURES[name])
         if name == "lite":
@@ -106,7 +110,16 @@ class Autoencoder:
         return np.clip(np.round(np.concatenate(parts)) + zero, 0, 255).astype(np.uint8)
 
     def reconstruct(self, pictures: Any, cuts: Any, training: bool = False) -> Any:
-        """Pictures through encoder, cut stream and decoder: float ``[n, 224, 224, 3]``, not clipped."""
+        """Pictures through encoder, cut stream and decoder.
+
+        Args:
+            pictures: float RGB 0..255 ``[n, 224, 224, 3]``.
+            cuts: float ``[n]``, see :class:`training.tail_drop.TailDrop`.
+            training: as in Keras.
+
+        Returns:
+            Float ``[n, 224, 224, 3]``, not clipped.
+        """
         side = self.architecture.grid[0] * pictures.shape[1] // PICTURE_SIZE
         plan = replace(self.plan_layering.plan, height=side, width=side)
         drop = TailDrop(plan, self.plan_layering.reconstruction)
@@ -199,9 +212,12 @@ class AutoencoderTrainer(keras.Model):
 def random_cuts(
     layering: Layering, num_cuts: int, rng: np.random.Generator, *, whole_layers: bool = False
 ) -> NDArray[np.float32]:
-    """Places to cut a stream: float32 ``[num_cuts]`` layers, for byte budgets uniform in their logarithm.
+    """Places to cut a stream, for byte budgets that are uniform in their logarithm.
 
     With ``whole_layers`` the cut is uniform over layer counts, as published.
+
+    Returns:
+        float32 ``[num_cuts]``, in layers.
     """
     num_layers = len(layering.plan.steps)
     if whole_layers:

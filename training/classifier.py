@@ -1,4 +1,4 @@
-"""EfficientNetB0 for the user's classes: progressive resizing, augmentation, EMA, an optional teacher.
+"""EfficientNetB0 for the user's classes: progressive resizing, augmentation, EMA, a teacher.
 
 Source of the network: Tan, Le, "EfficientNet" (ICML 2019), as in Keras Applications.
 """
@@ -63,7 +63,11 @@ class ClassifierConfig:
 
 
 def build_classifier(num_classes: int) -> keras.Model:
-    """EfficientNetB0 with fresh weights: float RGB 0..255 ``[n, h, w, 3]`` -> probabilities ``[n, num_classes]``."""
+    """EfficientNetB0 with fresh weights.
+
+    Returns:
+        Float RGB 0..255 ``[n, h, w, 3]`` -> probabilities ``[n, num_classes]``.
+    """
     trunk = keras.applications.EfficientNetB0(
         include_top=False, weights=None, input_shape=(None, None, 3)
     )
@@ -74,7 +78,10 @@ def build_classifier(num_classes: int) -> keras.Model:
 
 
 def start_from(classifier: keras.Model, file: Path) -> int:
-    """Copy every weight whose layer name and shape fit from a Keras file of an EfficientNetB0; the number copied.
+    """Copy every weight whose layer name and shape fit from a Keras file of an EfficientNetB0.
+
+    Returns:
+        The number of weights copied.
 
     Raises:
         ConfigError: the file cannot be read, or nothing in it fits.
@@ -110,7 +117,7 @@ class ClassifierTrainer(keras.Model):
         self._teacher_weight = config.teacher_weight
 
     def call(self, pictures: Any, training: bool = False) -> tuple[Any, ...]:
-        """Float RGB ``[n, h, w, 3]`` -> class probabilities and, with a teacher, its imitated logits."""
+        """Float RGB ``[n, h, w, 3]`` -> probabilities and, with a teacher, its imitated logits."""
         pooled, probabilities = self.trunk(pictures, training=training)
         return (probabilities, self.imitate(pooled)) if self.imitate else (probabilities,)
 
@@ -122,7 +129,7 @@ class ClassifierTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Cross-entropy with smoothed labels plus, with a teacher, the cross-entropy to its outputs."""
+        """Cross-entropy with smoothed labels; with a teacher, plus that with its outputs."""
         labels = y[0]
         num_classes = y_pred[0].shape[-1]
         target = (
@@ -203,7 +210,11 @@ def train_classifier(
     teacher: NDArray[np.float32] | None = None,
     initial: Path | None = None,
 ) -> tuple[keras.Model, LoopState]:
-    """Train EfficientNetB0 from nothing, from ``initial``, or resume: the classifier with averaged weights, the state."""
+    """Train EfficientNetB0 from nothing or from ``initial``, or resume.
+
+    Returns:
+        The classifier, with averaged weights, and the final state.
+    """
     keras.utils.set_random_seed(config.seed)
     classifier = build_classifier(num_classes)
     if initial:

@@ -1,11 +1,11 @@
-"""``pnc train``: every stage by itself, whole recipes, and the training speed of the architectures."""
+"""``pnc train``: every stage by itself, whole recipes, and the architectures' training speed."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,7 +46,7 @@ OutOption = Annotated[
 ]
 
 
-class Loss(str, Enum):
+class Loss(StrEnum):
     """Losses of the distillation."""
 
     published = "published"

@@ -8,7 +8,12 @@ from pathlib import Path
 
 
 def draw_curves(folders: Sequence[Path], path: Path) -> None:
-    """One panel a stage: its training loss, and what was evaluated on the way; stages without a record are left out."""
+    """Draw one panel a stage: its training loss and what was evaluated on the way.
+
+    Args:
+        folders: those of the stages; one without a record is left out.
+        path: the PNG file.
+    """
     from matplotlib.figure import Figure
 
     stages = {}

@@ -20,16 +20,15 @@ import fnmatch
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from pnc.codec.image import RESAMPLING, SIZE, Fit, load_picture
+from pnc.codec.image import SIZE, Fit, load_picture
 from pnc.errors import ConfigError
 from training import belt
 from training.cache import CACHE_FOLDER, OnProgress, PictureCache, fill_cache
@@ -369,170 +368,3 @@ def _cached_files(
 
 def _read(index: int, *, paths: tuple[str, ...], size: int, fit: Fit) -> NDArray[np.uint8]:
     return load_picture(paths[index], fit=fit, size=size)
-
-
-# --- batches -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Which pictures a step sees, and the random numbers that belong to it."""
-
-    indices: Indices
-    """Indices into the data, in order."""
-    rng: np.random.Generator
-    """Fresh generator of this step: the same however the run was interrupted."""
-
-
-class BatchIterator:
-    """Endless batches in an order that depends on nothing but the seed and the step.
-
-    Each epoch is a new permutation; the pictures left over at its end, fewer than a batch, are
-    not seen in it. `state()` is plain JSON; `at(step)` needs no state at all.
-    """
-
-    def __init__(self, indices: Indices, batch_size: int, *, seed: int = 0) -> None:
-        if not 1 <= batch_size <= len(indices):
-            raise ConfigError(
-                f"batch size {batch_size} is not between 1 and the {len(indices)} pictures",
-                batch_size=batch_size,
-            )
-        self._indices = np.asarray(indices, np.int64)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._order = functools.lru_cache(maxsize=2)(self._permuted)
-        self.step = 0
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in one epoch."""
-        return len(self._indices) // self._batch_size
-
-    def at(self, step: int) -> Batch:
-        """Return the batch of a step, counted from 0."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        start = position * self._batch_size
-        rng = np.random.default_rng((self._seed, epoch, position))
-        return Batch(self._order(epoch)[start : start + self._batch_size], rng)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        batch = self.at(self.step)
-        self.step += 1
-        return batch
-
-    def state(self) -> dict[str, int]:
-        """Return where the iterator stands, as JSON-ready integers."""
-        epoch, position = divmod(self.step, self.steps_per_epoch)
-        return {
-            "seed": self._seed,
-            "epoch": epoch,
-            "position": position,
-            "batch_size": self._batch_size,
-            "num_pictures": len(self._indices),
-        }
-
-    def restore(self, state: dict[str, int]) -> None:
-        """Go on where `state()` was taken.
-
-        Raises:
-            ConfigError: The state belongs to another seed, batch size or number of pictures.
-        """
-        mine = self.state()
-        for fact in ("seed", "batch_size", "num_pictures"):
-            if state.get(fact) != mine[fact]:
-                raise ConfigError(
-                    f"cannot resume: {fact} was {state.get(fact)}, is {mine[fact]}; "
-                    "use the old settings or start again",
-                    fact=fact,
-                )
-        self.step = state["epoch"] * self.steps_per_epoch + state["position"]
-
-    def _permuted(self, epoch: int) -> Indices:
-        words = np.random.PCG64(np.random.SeedSequence((self._seed, epoch, 0x6F))).random_raw(
-            len(self._indices)
-        )
-        return self._indices[np.argsort(words, kind="stable")]
-
-
-# --- augmentation ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How strongly training pictures are varied."""
-
-    min_area: float = 0.35
-    """Smallest share of the picture that a random crop keeps; 1: no crop."""
-    max_aspect: float = 4 / 3
-    """Largest ratio of the crop's sides."""
-    flip: bool = True
-    """Mirror left and right with probability one half."""
-    turn: bool = False
-    """Turn by a multiple of 90 degrees: for scenes without an up, such as the belt."""
-    colour: float = 0.3
-    """Largest relative change of brightness, contrast and saturation; 0: none."""
-
-
-def augment(
-    picture: NDArray[np.uint8], rng: np.random.Generator, size: int, how: Augmentation
-) -> NDArray[np.uint8]:
-    """Return a random variation of a picture, uint8 [size, size, 3]."""
-    image = Image.fromarray(picture)
-    image = image.resize((size, size), RESAMPLING, _crop_box(image.size, rng, how), reducing_gap=2)
-    if how.flip and rng.random() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if how.turn:
-        quarter_turns = int(rng.integers(4))
-        if quarter_turns:
-            image = image.transpose(_QUARTER_TURNS[quarter_turns - 1])
-    if how.colour:
-        image = image.convert("RGB", _colour_matrix(rng, how.colour))
-    return np.asarray(image)
-
-
-_QUARTER_TURNS = (
-    Image.Transpose.ROTATE_90,
-    Image.Transpose.ROTATE_180,
-    Image.Transpose.ROTATE_270,
-)
-
-
-def _crop_box(
-    size: tuple[int, int], rng: np.random.Generator, how: Augmentation
-) -> tuple[float, float, float, float]:
-    """Return (left, top, right, bottom) of a random crop; Inception's, with a box that fits."""
-    width, height = size
-    area = rng.uniform(how.min_area, 1.0)
-    aspect = float(np.exp(rng.uniform(-1, 1) * np.log(how.max_aspect)))
-    across = min(1.0, float(np.sqrt(area * aspect)))
-    down = min(1.0, float(np.sqrt(area / aspect)))
-    if how.min_area >= 1:
-        across = down = 1.0
-    left, top = rng.random() * (1 - across) * width, rng.random() * (1 - down) * height
-    return left, top, min(left + across * width, width), min(top + down * height, height)
-
-
-def _colour_matrix(rng: np.random.Generator, strength: float) -> tuple[float, ...]:
-    """Return brightness, contrast and saturation as one 3 x 4 matrix for Pillow's convert."""
-    brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
-    grey = np.array([0.299, 0.587, 0.114])
-    mix = saturation * np.eye(3) + (1 - saturation) * grey[None, :]
-    gain = brightness * contrast
-    offset = 127.5 * brightness * (1 - contrast)
-    rows = np.concatenate([gain * mix, np.full((3, 1), offset)], axis=1)
-    return tuple(float(value) for value in rows.ravel())
-
-
-def make_batch(
-    data: Data, batch: Batch, size: int, how: Augmentation | None
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return a batch as uint8 [n, size, size, 3] and labels [n]; `how` None: only resized."""
-    plain = Augmentation(min_area=1, flip=False, colour=0)
-    change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = functools.partial(
-        augment, rng=batch.rng, size=size, how=how or plain
-    )
-    pictures = [change(data.load(int(index))) for index in batch.indices]
-    return np.stack(pictures), data.labels[batch.indices]

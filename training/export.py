@@ -1,13 +1,13 @@
 """A trained model as a checkpoint folder: TFLite files, priors, manifest, model card.
 
-The encoder becomes a full-integer file whose output *is* the symbol: its last convolution is scaled so that one output
-step is one symbol, and a fused ReLU6 spans the eight bits exactly. How often file and training differ is measured.
+The encoder becomes a full-integer file whose output *is* the symbol: its last convolution is scaled
+so that one output step is one symbol, and a fused ReLU6 spans the eight bits exactly. How often
+file and training differ is measured.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from pnc.codec.interpreter import Model
 from training.architectures import LITE_PATCH, PICTURE_SIZE, RTSS23_SCALE
 from training.autoencoder import Autoencoder
 from training.pictures import Pictures
-
 
 CALIBRATION_PICTURES = 64
 """Pictures that fix the ranges of the integer encoder's middle layers."""
@@ -56,7 +55,7 @@ class Parity:
 
 
 def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
-    """The trained encoder as plain convolutions from raw pixels to ``symbol * 6 / 255``, batch of one."""
+    """The trained encoder as plain convolutions: one raw picture -> ``symbol * 6 / 255``."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
     unit = 6.0 / 255.0
     if autoencoder.architecture.name == "lite":
@@ -79,7 +78,7 @@ def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
 
 
 def convert_encoder(autoencoder: Autoencoder, images: Pictures) -> bytes:
-    """Full-integer TFLite with uint8 in and out; ``images`` calibrate what the fixed ranges leave open."""
+    """Full-integer TFLite, uint8 in and out; ``images`` calibrate what the fixed ranges leave."""
     import tensorflow as tf
 
     model = integer_encoder(autoencoder)
@@ -111,7 +110,7 @@ def convert_encoder(autoencoder: Autoencoder, images: Pictures) -> bytes:
 
 
 def convert_float16(model: keras.Model) -> bytes:
-    """TFLite with weights in half precision and arithmetic in single precision, float32 in and out."""
+    """TFLite with half-precision weights and single-precision arithmetic, float32 in and out."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -178,7 +177,15 @@ def export_checkpoint(
     images: Pictures,
     fit: Fit,
 ) -> Parity:
-    """Write a checkpoint folder; ``images`` are training pictures for calibration, priors and parity.
+    """Write a checkpoint folder.
+
+    Args:
+        folder: made if missing.
+        name: of the checkpoint.
+        autoencoder, classifier: the models.
+        classes: names in label order.
+        images: training pictures for calibration, priors and parity.
+        fit: how pictures become square.
 
     Returns:
         How the exported encoder compares with the trained one.
@@ -226,7 +233,7 @@ def seal_card(folder: Path, card: Mapping[str, Any]) -> None:
 def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def render_card(
@@ -236,7 +243,8 @@ def render_card(
     lines = [
         f"# Checkpoint `{name}`",
         "",
-        f"Autoencoder `{architecture}` with EfficientNetB0 for {len(classes)} classes: {', '.join(classes)}.",
+        f"Autoencoder `{architecture}` with EfficientNetB0 for {len(classes)} classes: "
+        f"{', '.join(classes)}.",
         "",
         "![Training curves](curves.png)",
         "",

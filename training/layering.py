@@ -1,4 +1,4 @@
-"""The priority order: which channel gains how many bits next, by distortion removed per byte on training pictures."""
+"""The priority order: which channel gains how many bits next, by distortion removed per byte."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Layering:
 
     Attributes:
         plan: grid and order.
-        reconstruction: float32 ``[channels, 8]``: where in its interval a non-zero magnitude lies on average, 0..1.
+        reconstruction: float32 ``[channels, 8]``: where in its interval a non-zero magnitude lies
+            on average, 0..1.
         layer_bytes: float64 ``[num_layers]``: mean size of each layer.
     """
 
@@ -71,7 +72,11 @@ def entropy_bits(symbols: NDArray[np.integer]) -> float:
 def channel_steps(
     values: NDArray[np.int16], points: NDArray[np.float32]
 ) -> list[tuple[float, int]]:
-    """The lower convex hull of one channel's rate and distortion: ``(distortion removed per bit, shift)``, best first."""
+    """The lower convex hull of one channel's rate and distortion.
+
+    Returns:
+        ``(distortion removed per bit, shift)``, best first.
+    """
     shifts = range(UNKNOWN_SHIFT, -1, -1)
     rates = [
         entropy_bits(at_shift(values, 0, shift)) if shift < UNKNOWN_SHIFT else 0.0
@@ -106,8 +111,8 @@ def fit_layering(
     Args:
         symbols: uint8 ``[n, height, width, channels]`` of training pictures.
         zero_point: the symbol of value 0.
-        whole_channels: one layer a channel in index order, down to this shift (the published scheme); otherwise bit
-            planes by distortion per byte.
+        whole_channels: one layer a channel in index order, down to this shift (the published
+            scheme); otherwise bit planes by distortion per byte.
         weights: ``[channels]``, what a squared error in each channel costs; equal if absent.
     """
     _, height, width, channels = symbols.shape

@@ -1,7 +1,8 @@
-"""The training loop: any Keras model, one pure batch function, and a state on disk that a kill cannot break.
+"""The training loop: any Keras model, one pure batch function, a state that no kill can break.
 
-The batch of step ``k`` is a pure function of ``(seed, k)``, so a run resumes from nothing but its variables and its
-step number: the resumed run sees the very pictures that the uninterrupted one would have seen.
+The batch of step ``k`` is a pure function of ``(seed, k)``, so a run resumes from nothing but its
+variables and its step number: the resumed run sees the very pictures that the uninterrupted one
+would have seen.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class LoopConfig:
     patience: int = 0
     """Evaluations without a better score after which the run stops early; 0: never."""
     max_seconds: float = float("inf")
-    """Wall-clock budget of the stage, over all its resumed parts; the schedule does not shrink with it."""
+    """Wall-clock budget of the stage over all its parts; the schedule does not shrink with it."""
 
 
 @dataclass
@@ -100,8 +101,8 @@ class StateFile:
                     variable.assign(arrays[f"v{index}"])
         except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
             raise ConfigError(
-                f"cannot resume from {self.path}: it belongs to another model or is damaged ({error}); "
-                "delete it to start this stage again"
+                f"cannot resume from {self.path}: it belongs to another model or is damaged "
+                f"({error}); delete it to start this stage again"
             ) from error
         return state
 
@@ -149,13 +150,14 @@ def fit(
     evaluate: Callable[[], Mapping[str, float]] | None = None,
     score: str = "score",
 ) -> LoopState:
-    """Train a compiled model until its steps, its seconds or its patience end; resume where a former run stopped.
+    """Train a compiled model until its steps, its seconds or its patience end, or resume.
 
     Args:
         model: compiled Keras model; its ``compute_loss`` sees what ``make_batch`` returns.
         make_batch: step number -> ``(x, y)``, a pure function.
         config: lengths and paths.
-        evaluate: measures the model with its averaged weights; called every ``evaluate_every`` steps and at the end.
+        evaluate: measures the model with its averaged weights; called every ``evaluate_every``
+            steps and at the end.
         score: the key of ``evaluate``'s result that early stopping maximises.
 
     Returns:
@@ -218,7 +220,7 @@ def _evaluate(
 
 
 def averaging_momentum(num_steps: int) -> float:
-    """Momentum of the weights' moving average for a run: it looks back over a twentieth of it, 500 steps at most."""
+    """Momentum of the weights' moving average: a twentieth of the run back, 500 steps at most."""
     return min(0.998, 1.0 - 20.0 / max(num_steps, 40))
 
 
@@ -229,7 +231,7 @@ def use_averaged_weights(model: keras.Model) -> None:
 
 
 def shuffled_indices(num_items: int, batch_size: int, step: int, seed: int) -> NDArray[np.int64]:
-    """The items of one batch: every epoch is its own permutation, a pure function of ``(seed, epoch)``."""
+    """The items of one batch; every epoch's permutation is a pure function of seed and epoch."""
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     picked = np.empty(batch_size, np.int64)
     for epoch in np.unique(positions // num_items):

@@ -1,4 +1,4 @@
-"""What training minimises: squared error, the published distillation, and distillation at the judge's middle layers."""
+"""What distillation minimises: the published loss, and one at the judge's middle layers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ PUBLISHED_MSE_WEIGHT = 10.0
 """RTSS'23 minimises ``10 * MSE + KL`` with pictures in 0..1 (training code of the paper)."""
 
 FEATURE_MSE_WEIGHT = 1e-3
-"""Weight of the squared error, grey levels squared, beside the feature terms: keeps colours true where no judge looks."""
+"""Weight of the squared error, grey levels squared, beside the feature terms: keeps colours true
+where no judge looks."""
 
 NUM_FEATURE_STAGES = 4
-"""Middle layers that are matched: the last one at each of the four finest resolutions below half size."""
+"""Middle layers that are matched: the last of each size from a quarter of the input downwards."""
 
 
 class Judge:
@@ -40,7 +41,7 @@ class Judge:
         return {"loss": PUBLISHED_MSE_WEIGHT * mse + kl, "kl": kl, "mse": mse * 255.0**2}
 
     def features(self, x: Any, x_hat: Any) -> dict[str, Any]:
-        """KL of the output, relative squared error of four middle layers, a little squared error of the pixels."""
+        """KL of the output, relative error of four middle layers, a little error of the pixels."""
         mse = ops.mean(ops.square(x - x_hat))
         clean = [ops.stop_gradient(t) for t in self.model(x, training=False)]
         seen = self.model(x_hat, training=False)

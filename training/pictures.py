@@ -1,4 +1,4 @@
-"""Pictures by number: what the stages read, whether it lies in memory, on disk or in several places."""
+"""Pictures by number: what the stages read, in memory, on disk or in several places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of a training stage: a live line on a terminal, plain lines elsewhere, JSONL and TensorBoard on disk."""
+"""Progress of a stage: a live line on a terminal, plain lines elsewhere, files on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.progress import Progress as RichProgress
 logger = logging.getLogger(__name__)
 
 PLAIN_LINE_EVERY_S = 15.0
-"""Seconds between two plain lines where standard error is no terminal: a log that people can still read."""
+"""Seconds between two plain lines where standard error is no terminal: a log for people."""
 
 
 class Progress:
@@ -99,7 +99,7 @@ class _BoardWriter:
 
 
 def _summary_writer(folder: Path) -> _BoardWriter | None:
-    """TensorBoard events through TensorFlow; on another Keras backend without it, JSONL is all there is."""
+    """TensorBoard events through TensorFlow; without it JSONL is all there is."""
     try:
         import tensorflow as tf
     except ImportError:

@@ -2,8 +2,8 @@
 
     classifier -> pretrain -> distill -> finetune -> export
 
-Every stage leaves its result in a folder of its own under the run's folder and is skipped when it is there, so a run
-that was killed goes on where it stopped.
+Every stage leaves its result in a folder of its own under the run's folder and is skipped when it
+is there, so a run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Recipe:
     initial: str | None = None
     """A Keras file of an EfficientNetB0 to start the classifier from."""
     teacher: str | None = None
-    """A Keras classifier: its outputs help the classifier, and the autoencoder is distilled through it."""
+    """A Keras classifier that helps the classifier and judges the autoencoder."""
     window: int = PICTURE_SIZE
     """Side of the windows that ``pretrain`` sees, pixels; 56 makes `rtss23` affordable."""
     pretrain_steps: int = 300
@@ -243,7 +243,7 @@ class Run:
         return Autoencoder.load(folder)
 
     def distill(self) -> Autoencoder:
-        """The autoencoder through the frozen teacher, or through the classifier where there is no teacher."""
+        """The autoencoder through the frozen teacher, or the classifier where there is none."""
         if not self.recipe.distill_steps:
             return self.pretrain()
         folder = self.folder / "distill" / "weights"
@@ -267,7 +267,7 @@ class Run:
         train_autoencoder(autoencoder, self._all_train, config, judge=judge, tune_images=self._tune)
 
     def finetune(self) -> keras.Model:
-        """The classifier on decoded pictures (arXiv 2310.05306, stage 3), half undamaged ones among them."""
+        """The classifier on decoded and undamaged pictures (arXiv 2310.05306, stage 3)."""
         path = self.folder / "finetune" / "classifier.keras"
         if not path.exists():
             start = self.folder / "classifier" / "classifier.keras"
@@ -348,7 +348,11 @@ def load_keras(path: Path) -> keras.Model:
 def decode_pictures(
     autoencoder: Autoencoder, pictures: Pictures, path: Path, seed: int
 ) -> NDArray[np.uint8]:
-    """What a server would see: every picture cut at a random byte and decoded; kept in a file, memory-mapped."""
+    """What a server would see: every picture cut at a random byte and decoded.
+
+    Returns:
+        uint8 ``[n, 224, 224, 3]``, a memory map of ``path``.
+    """
     shape = (len(pictures), 224, 224, 3)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Tail-drop over the real layer order: training sees what a stream cut at any byte leaves.
 
-Source of the idea: Koike-Akino, Wang, "Stochastic bottleneck" (2005.02870), used by RTSS'23 on whole features. Here the
-tail is cut at a random place of the bitstream's own order, inside bit planes and inside layers.
+Source of the idea: Koike-Akino, Wang, "Stochastic bottleneck" (arXiv 2005.02870), used by RTSS'23
+on whole features. Here the tail is cut at a random place of the bitstream's own order, inside bit
+planes and inside layers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from pnc.codec.layers import UNKNOWN_SHIFT, LayerPlan
 
 
 def shift_table(plan: LayerPlan) -> NDArray[np.float32]:
-    """Precision of every channel after any number of whole layers: float32 ``[num_layers + 1, channels]``."""
+    """Precision of every channel after any number of whole layers.
+
+    Returns:
+        float32 ``[num_layers + 1, channels]``, shifts.
+    """
     table = np.full((len(plan.steps) + 1, plan.num_channels), UNKNOWN_SHIFT, np.float32)
     for index, (channel, shift) in enumerate(plan.steps):
         table[index + 1 :, channel] = shift
@@ -30,14 +35,15 @@ class TailDrop(keras.layers.Layer):
 
     Args:
         plan: the layer order.
-        reconstruction: ``[channels, 8]``, where in its interval a non-zero magnitude is put back, 0..1.
+        reconstruction: ``[channels, 8]``, where in its interval a non-zero magnitude is put back,
+            0..1.
 
-    Call arguments: values float ``[n, h, w, c]`` in symbol units, and cuts float ``[n]``: the number of layers that
-    arrived; its fraction is the part of the next layer, in scan order.
+    Call arguments: values float ``[n, h, w, c]`` in symbol units, and cuts float ``[n]``: the
+    number of layers that arrived; its fraction is the part of the next layer, in scan order.
 
     Returns:
-        Reconstructed values and received precision (0 nothing .. 1 all bits), both float ``[n, h, w, c]``. The gradient
-        passes straight through to the values that arrived.
+        Reconstructed values and received precision (0 nothing .. 1 all bits), both float
+        ``[n, h, w, c]``. The gradient passes straight through to the values that arrived.
     """
 
     def __init__(self, plan: LayerPlan, reconstruction: NDArray[np.float32], **kwargs: Any) -> None:
@@ -65,7 +71,15 @@ class TailDrop(keras.layers.Layer):
         return self.quantize_values(values, shift)
 
     def quantize_values(self, values: Any, shift: Any) -> tuple[Any, Any]:
-        """Values at given precisions ``[n, h, w, c]``; the differentiable twin of the bitstream's arithmetic."""
+        """Values at given precisions: the differentiable twin of the bitstream's arithmetic.
+
+        Args:
+            values: float ``[n, h, w, c]`` in symbol units.
+            shift: float, same shape, whole numbers.
+
+        Returns:
+            As the call.
+        """
         low, high = -float(self._plan.zero_point), 255.0 - self._plan.zero_point
         whole = ops.round(ops.clip(values, low, high))
         unit = ops.power(2.0, shift)
@@ -81,5 +95,5 @@ class TailDrop(keras.layers.Layer):
         restored = ops.where(magnitude > 0, ops.sign(whole) * (magnitude + offset) * unit, 0.0)
         arrived = ops.cast(shift < UNKNOWN_SHIFT, "float32")
         through = values * arrived
-        restored = through + ops.stop_gradient(restored - through)
+        restored = ops.stop_gradient(restored) + (through - ops.stop_gradient(through))
         return restored, (float(UNKNOWN_SHIFT) - shift) / float(UNKNOWN_SHIFT)

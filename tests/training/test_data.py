@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import multiprocessing
 from pathlib import Path
 
@@ -14,14 +13,7 @@ from pnc import belt as renderer
 from pnc.errors import ConfigError, ImageError
 from training import belt, cache
 from training.cache import fill_cache
-from training.data import (
-    Augmentation,
-    BatchIterator,
-    augment,
-    make_batch,
-    name_hash,
-    open_data,
-)
+from training.data import name_hash, open_data
 
 
 def write_pictures(folder: Path, count: int, colour: int = 0) -> None:
@@ -223,52 +215,11 @@ def test_bad_folders_give_one_line(photos: Path, tmp_path: Path) -> None:
     refused(tmp_path / "tiny", "2 pictures, at least 3")
 
 
-# --- batches and augmentation ------------------------------------------------------------------
-
-
-def test_batches_cover_each_epoch_and_resume_exactly() -> None:
-    indices = np.arange(100, 120)
-    batches = BatchIterator(indices, 6, seed=5)
-    assert batches.steps_per_epoch == 3
-    epoch = [next(batches) for _ in range(3)]
-    seen = np.concatenate([batch.indices for batch in epoch])
-    assert len(set(seen.tolist())) == 18
-    next(batches)
-    state = json.loads(json.dumps(batches.state()))
-    assert (state["epoch"], state["position"]) == (1, 1)
-    resumed = BatchIterator(indices, 6, seed=5)
-    resumed.restore(state)
-    for _ in range(4):
-        expected, found = next(batches), next(resumed)
-        assert np.array_equal(expected.indices, found.indices)
-        assert expected.rng.random() == found.rng.random()
-    assert not np.array_equal(batches.at(0).indices, batches.at(3).indices)
-    with pytest.raises(ConfigError, match="batch_size was 6, is 5"):
-        BatchIterator(indices, 5, seed=5).restore(state)
-    with pytest.raises(ConfigError, match="batch size 21"):
-        BatchIterator(indices, 21)
-
-
-def test_augmentation_is_random_but_repeatable() -> None:
-    picture = renderer.render(2)[0]
-    how = Augmentation(turn=True)
-    results = {
-        augment(picture, np.random.default_rng(seed), 64, how).tobytes() for seed in range(8)
-    }
-    assert len(results) == 8
-    again = augment(picture, np.random.default_rng(3), 64, how)
-    assert again.shape == (64, 64, 3)
-    assert again.tobytes() in results
-    none = Augmentation(min_area=1, flip=False, colour=0)
-    assert np.array_equal(augment(picture, np.random.default_rng(0), 224, none), picture)
-
-
-def test_a_batch_has_pictures_and_labels(photos: Path, tmp_path: Path) -> None:
+def test_batches_of_pictures(photos: Path, tmp_path: Path) -> None:
     data = open_data(photos, size=16, folder=tmp_path / "c")
-    batch = BatchIterator(data.train, 4).at(0)
-    pictures, labels = make_batch(data, batch, 16, None)
-    assert np.array_equal(pictures, data.load_batch(batch.indices))
-    assert np.array_equal(labels, data.labels[batch.indices])
+    batch = data.load_batch(data.train[:3])
+    assert batch.shape == (3, 16, 16, 3)
+    assert np.array_equal(batch[1], data.load(int(data.train[1])))
     with pytest.raises(IndexError):
         data.load(len(data))
     assert data.size == 16
