@@ -132,14 +132,9 @@ def _add_live(app: FastAPI, server: EdgeServer) -> None:
     @app.get("/api/v1/events", response_class=StreamingResponse)
     async def events() -> StreamingResponse:
         """Server-sent events: status, link, picture, progress, preview, ended, result, store."""
-
-        async def stream() -> Any:
-            yield encode_event("status", server.status())
-            async for text in server.events.subscribe():
-                yield text
-
+        stream = server.events.subscribe(lambda: encode_event("status", server.status()))
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 def _find(server: EdgeServer, result_id: int) -> StoredResult:

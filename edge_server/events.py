@@ -10,7 +10,7 @@ import asyncio
 import json
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 __all__ = ["Broadcaster"]
@@ -59,12 +59,19 @@ class Broadcaster:
             for subscriber in self._subscribers:
                 _wake(subscriber)
 
-    async def subscribe(self) -> AsyncGenerator[str, None]:
-        """Yield events as text until the broadcaster closes; a comment when it is quiet."""
+    async def subscribe(
+        self, greet: Callable[[], str] = lambda: ": welcome\n\n"
+    ) -> AsyncGenerator[str, None]:
+        """Yield events as text until the broadcaster closes; a comment when it is quiet.
+
+        Args:
+            greet: Makes the first text, when no later event can be missed any more.
+        """
         subscriber = _Subscriber()
         with self._lock:
             self._subscribers.add(subscriber)
         try:
+            yield greet()
             while not self._closed:
                 while subscriber.queue:
                     yield subscriber.queue.popleft()

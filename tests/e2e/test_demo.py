@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pnc import belt
+from pnc.cli import main
+from pnc.codec.image import encode_png
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 DEMO = [sys.executable, "-m", "pnc.cli", "demo"]
@@ -31,12 +35,15 @@ def find_processes(word: str) -> list[str]:
     return lines
 
 
-def test_demo_shows_the_whole_idea_at_work(tmp_path: Path) -> None:
+def test_demo_shows_the_whole_idea_at_work(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     words = ["--seconds", "4", "--jamming", "heavy", "--out", str(out), "--json"]
-    done = subprocess.run([*DEMO, *words], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    status = main(["demo", *words])
+    printed, said = capfd.readouterr()
+    assert status == 0, said
+    summary = json.loads(printed)
     assert summary["pictures"] == 8
     assert summary["with_one_result"] == 8
     assert summary["errors"] == 0
@@ -57,9 +64,29 @@ def test_demo_shows_the_whole_idea_at_work(tmp_path: Path) -> None:
         ).fetchall()
     store.close()
     assert sorted(row[0] for row in rows) == list(range(1, 9))
-    assert "page at http://127.0.0.1:" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "page at http://127.0.0.1:" in said
+    assert "Traceback" not in said
     assert find_processes(str(out)) == []
+
+
+def test_pictures_of_the_user_in_class_folders(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(3):
+        pixels, label = belt.render(index, seed=5)
+        folder = tmp_path / "data" / belt.CLASSES[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{index}.png").write_bytes(encode_png(pixels))
+    out = tmp_path / "out"
+    words = ["--data", str(tmp_path / "data"), "--checkpoint", "belt", "--out", str(out)]
+    status = main(["demo", *words, "--seconds", "1", "--deadline", "0.25", "--jamming", "none"])
+    printed, said = capfd.readouterr()
+    assert status == 0, said
+    assert "first picture sent" in printed
+    assert "every picture exactly one" in printed
+    assert "undamaged" in printed
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert summary["labelled"] == summary["pictures"] == 4
 
 
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:

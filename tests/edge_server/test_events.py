@@ -8,6 +8,8 @@ import pytest
 
 from edge_server.events import MAX_QUEUED_EVENTS, Broadcaster, encode_event
 
+HELLO = ": hello\n\n"
+
 
 def test_an_event_is_two_lines_and_an_empty_one() -> None:
     text = encode_event("result", {"label": "two\nlines"})
@@ -19,7 +21,7 @@ def test_events_from_a_thread_reach_every_subscriber() -> None:
         broadcaster = Broadcaster()
 
         async def collect() -> list[str]:
-            return [text async for text in broadcaster.subscribe()]
+            return [text async for text in broadcaster.subscribe(lambda: HELLO)]
 
         tasks = [asyncio.create_task(collect()) for _ in range(2)]
         while broadcaster.num_subscribers < 2:
@@ -40,7 +42,8 @@ def test_events_from_a_thread_reach_every_subscriber() -> None:
         return seen
 
     for seen in asyncio.run(run()):
-        numbers = [json.loads(text.split("data: ")[1])["number"] for text in seen]
+        assert seen[0] == HELLO
+        numbers = [json.loads(text.split("data: ")[1])["number"] for text in seen[1:]]
         assert numbers == [0, 1, 2]
 
 
@@ -48,13 +51,10 @@ def test_a_slow_page_loses_the_oldest_events_only() -> None:
     async def run() -> list[str]:
         broadcaster = Broadcaster()
         subscription = broadcaster.subscribe()
-        first = asyncio.ensure_future(anext(subscription))
-        while not broadcaster.num_subscribers:
-            await asyncio.sleep(0)
+        await anext(subscription)
         for number in range(MAX_QUEUED_EVENTS + 10):
             broadcaster.publish("n", {"number": number})
-        seen = [await first]
-        seen += [await anext(subscription) for _ in range(MAX_QUEUED_EVENTS - 1)]
+        seen = [await anext(subscription) for _ in range(MAX_QUEUED_EVENTS)]
         broadcaster.close()
         return seen + [text async for text in subscription]
 
@@ -69,6 +69,7 @@ def test_a_quiet_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> N
     async def run() -> str:
         broadcaster = Broadcaster()
         subscription = broadcaster.subscribe()
+        await anext(subscription)
         text = await anext(subscription)
         broadcaster.close()
         assert [rest async for rest in subscription] == []
@@ -88,16 +89,9 @@ def test_a_loop_that_is_gone_does_not_disturb_the_publisher() -> None:
     broadcaster = Broadcaster()
     loop = asyncio.new_event_loop()
     subscription = broadcaster.subscribe()
-    task = asyncio.ensure_future(anext(subscription), loop=loop)
-
-    async def once() -> None:
-        await asyncio.sleep(0)
-
-    loop.run_until_complete(once())
+    loop.run_until_complete(subscription.__anext__())
     subscriber = next(iter(broadcaster._subscribers))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        loop.run_until_complete(task)
+    loop.run_until_complete(subscription.aclose())
     broadcaster._subscribers.add(subscriber)
     loop.close()
     broadcaster.publish("n", {})

@@ -35,7 +35,9 @@ class Watcher:
         self.wait_for("status")
 
     async def _watch(self) -> None:
-        async for text in self._server.events.subscribe():
+        subscription = self._server.events.subscribe()
+        await anext(subscription)
+        async for text in subscription:
             kind, data = text.strip().split("\n")
             event = json.loads(data.removeprefix("data: "))
             self._events.put((kind.removeprefix("event: "), event))
