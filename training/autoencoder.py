@@ -139,7 +139,7 @@ class Autoencoder:
         return self.layering
 
     def save(self, folder: Path) -> None:
-        """Write weights and order to ``folder``."""
+        """Write weights to ``folder``; the order comes last and says that all is there."""
         folder.mkdir(parents=True, exist_ok=True)
         self.encoder.save_weights(folder / "encoder.weights.h5")
         self.decoder.save_weights(folder / "decoder.weights.h5")
@@ -150,7 +150,9 @@ class Autoencoder:
             "reconstruction": layering.reconstruction.tolist(),
             "layer_bytes": layering.layer_bytes.tolist(),
         }
-        (folder / "autoencoder.json").write_text(json.dumps(record), encoding="utf-8")
+        temporary = folder / "autoencoder.tmp"
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+        temporary.replace(folder / "autoencoder.json")
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from training.progress import read_records
 
 
 def draw_curves(folders: Sequence[Path], path: Path) -> None:
@@ -16,13 +17,8 @@ def draw_curves(folders: Sequence[Path], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    stages = {}
-    for folder in folders:
-        file = folder / "metrics.jsonl"
-        if file.exists():
-            stages[folder.name] = [
-                json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
-            ]
+    recorded = {folder.name: read_records(folder) for folder in folders}
+    stages = {name: records for name, records in recorded.items() if records}
     figure = Figure(figsize=(3.2 * max(1, len(stages)), 2.6), layout="constrained")
     axes = figure.subplots(1, max(1, len(stages)), squeeze=False)[0]
     for axis, (name, records) in zip(axes, stages.items(), strict=False):

@@ -7,9 +7,13 @@ would have seen.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import queue
+import signal
+import struct
 import threading
 import time
 import zipfile
@@ -25,11 +29,28 @@ from numpy.typing import NDArray
 from pnc.errors import ConfigError
 from training.progress import Progress
 
+logger = logging.getLogger(__name__)
+
 Batch = tuple[Any, Any]
 BatchFunction = Callable[[int], Batch]
 
 PREFETCH_BATCHES = 4
 """Batches made ahead by the reader thread: enough to hide one slow read, small beside the model."""
+
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What reading a damaged ``.npz`` can raise, by damage at random places."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +118,18 @@ class StateFile:
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 state = LoopState(**json.loads(arrays["state"].tobytes()))
-                for index, variable in enumerate(variables):
-                    variable.assign(arrays[f"v{index}"])
-        except (KeyError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+                values = [arrays[name] for name in arrays.files if name != "state"]
+            for variable, value in zip(variables, values, strict=True):
+                if tuple(variable.shape) != value.shape:
+                    raise ValueError(f"{value.shape} for {variable.path} {tuple(variable.shape)}")
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        except _DAMAGE as error:
+            reason = str(error).partition("\n")[0]
             raise ConfigError(
                 f"cannot resume from {self.path}: it belongs to another model or is damaged "
-                f"({error}); delete it to start this stage again"
+                f"({reason}); delete it to start this stage again",
+                path=self.path,
             ) from error
         return state
 
@@ -160,43 +187,100 @@ def fit(
             steps and at the end.
         score: the key of ``evaluate``'s result that early stopping maximises.
 
+    Ctrl-C lets the running step end and saves the state; a second one ends at once.
+
     Returns:
         The final state; the model then carries the averaged weights, if its optimizer keeps any.
+
+    Raises:
+        ConfigError: the folder holds the state of another model or a damaged one.
+        KeyboardInterrupt: Ctrl-C was pressed; the state is on disk.
     """
     config.run_dir.mkdir(parents=True, exist_ok=True)
     model.optimizer.build(model.trainable_variables)
     file = StateFile(config.run_dir / "state.npz", model)
     state = file.load()
-    started = time.monotonic() - state.seconds
-    saved = time.monotonic()
     if not state.finished:
-        with Progress(config.run_dir, config.num_steps) as progress:
-            sums: dict[str, list[float]] = {}
-            for batch in prefetch(make_batch, state.step, config.num_steps):
-                for name, value in model.train_on_batch(*batch, return_dict=True).items():
-                    sums.setdefault(name, []).append(float(value))
-                model.reset_metrics()
-                state.step += 1
-                state.seconds = time.monotonic() - started
-                if state.step % config.log_every == 0:
-                    progress.log(
-                        state.step, state.seconds, {k: float(np.mean(v)) for k, v in sums.items()}
-                    )
-                    sums.clear()
-                if evaluate and config.evaluate_every and state.step % config.evaluate_every == 0:
-                    _evaluate(model, evaluate, state, score, progress)
-                if time.monotonic() - saved >= config.save_every_s:
-                    file.save(state)
-                    saved = time.monotonic()
-                exhausted = config.patience and state.bad_evaluations >= config.patience
-                if exhausted or state.seconds >= config.max_seconds:
-                    break
-            state.finished = True
-            if evaluate:
-                _evaluate(model, evaluate, state, score, progress)
-            file.save(state)
+        progress = Progress(config.run_dir, config.num_steps, first_step=state.step)
+        with _patient_interrupt() as interrupted, progress:
+            _train(model, make_batch, config, file, state, progress, interrupted, evaluate, score)
+        if interrupted.is_set():
+            logger.warning(
+                "%s: stopped after step %d of %d; the same command goes on from there",
+                config.run_dir,
+                state.step,
+                config.num_steps,
+            )
+            raise KeyboardInterrupt
     use_averaged_weights(model)
     return state
+
+
+def _train(
+    model: keras.Model,
+    make_batch: BatchFunction,
+    config: LoopConfig,
+    file: StateFile,
+    state: LoopState,
+    progress: Progress,
+    interrupted: threading.Event,
+    evaluate: Callable[[], Mapping[str, float]] | None,
+    score: str,
+) -> None:
+    """Run the steps that are missing; the state is on disk afterwards, finished or interrupted."""
+    started = time.monotonic() - state.seconds
+    saved = time.monotonic()
+    sums: dict[str, list[float]] = {}
+    for batch in prefetch(make_batch, state.step, config.num_steps):
+        for name, value in model.train_on_batch(*batch, return_dict=True).items():
+            sums.setdefault(name, []).append(float(value))
+        model.reset_metrics()
+        state.step += 1
+        state.seconds = time.monotonic() - started
+        if state.step % config.log_every == 0:
+            figures = {name: float(np.mean(values)) for name, values in sums.items()}
+            progress.log(state.step, state.seconds, figures)
+            sums.clear()
+        if evaluate and config.evaluate_every and state.step % config.evaluate_every == 0:
+            _evaluate(model, evaluate, state, score, progress)
+        if interrupted.is_set():
+            file.save(state)
+            return
+        if time.monotonic() - saved >= config.save_every_s:
+            file.save(state)
+            saved = time.monotonic()
+        exhausted = config.patience and state.bad_evaluations >= config.patience
+        if exhausted or state.seconds >= config.max_seconds:
+            break
+    state.finished = True
+    if evaluate:
+        _evaluate(model, evaluate, state, score, progress)
+    file.save(state)
+
+
+@contextlib.contextmanager
+def _patient_interrupt() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C only set the event, so that a step is never half in the state.
+
+    A second one ends at once. Outside the main thread, or where somebody else handles the signal,
+    nothing changes.
+    """
+    asked = threading.Event()
+
+    def ask(_signal: int, _frame: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield asked
+        return
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _evaluate(

@@ -6,9 +6,10 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -23,32 +24,49 @@ PLAIN_LINE_EVERY_S = 15.0
 class Progress:
     """Shows and stores the metrics of one stage.
 
+    Used as a context: files are open inside it only.
+
     Args:
         run_dir: gets ``metrics.jsonl`` (one object a line) and ``tensorboard/``.
         num_steps: the length of the bar.
+        first_step: where a resumed run begins; what was recorded after it, before a kill, goes.
     """
 
-    def __init__(self, run_dir: Path, num_steps: int) -> None:
+    def __init__(self, run_dir: Path, num_steps: int, *, first_step: int = 0) -> None:
         self._console = Console(stderr=True)
+        self._run_dir = run_dir
         self._stage = run_dir.name
         self._num_steps = num_steps
-        self._jsonl = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
-        self._board = _summary_writer(run_dir / "tensorboard")
+        self._first_step = first_step
         self._last_line = 0.0
+        self._open = ExitStack()
+        self._jsonl: TextIO | None = None
+        self._board: _BoardWriter | None = None
         self._bar: RichProgress | None = None
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"),
-                console=self._console,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task(self._stage, total=self._num_steps, figures="")
+        with ExitStack() as stack:
+            path = self._run_dir / "metrics.jsonl"
+            _forget_after(path, self._first_step)
+            self._jsonl = stack.enter_context(path.open("a", encoding="utf-8"))
+            self._board = _summary_writer(self._run_dir / "tensorboard")
+            if self._board:
+                stack.callback(self._board.close)
+            if self._console.is_terminal:
+                self._bar = stack.enter_context(
+                    RichProgress(
+                        TextColumn("{task.description}"),
+                        BarColumn(),
+                        MofNCompleteColumn(),
+                        TimeRemainingColumn(),
+                        TextColumn("{task.fields[figures]}"),
+                        console=self._console,
+                    )
+                )
+                self._task = self._bar.add_task(
+                    self._stage, total=self._num_steps, completed=self._first_step, figures=""
+                )
+            self._open = stack.pop_all()
         return self
 
     def __exit__(
@@ -57,19 +75,16 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar:
-            self._bar.stop()
-        self._jsonl.close()
-        if self._board:
-            self._board.close()
+        self._open.close()
 
     def log(
         self, step: int, seconds: float, figures: Mapping[str, float], label: str = "train"
     ) -> None:
         """Record the figures of a step; ``seconds`` is the stage's running time."""
         record = {"step": step, "seconds": round(seconds, 2), "label": label, **figures}
-        self._jsonl.write(json.dumps(record) + "\n")
-        self._jsonl.flush()
+        if self._jsonl:
+            self._jsonl.write(json.dumps(record) + "\n")
+            self._jsonl.flush()
         if self._board:
             for name, value in figures.items():
                 self._board.scalar(f"{label}/{name}", value, step)
@@ -83,6 +98,28 @@ class Progress:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def read_records(run_dir: Path) -> list[dict[str, Any]]:
+    """What :class:`Progress` recorded in a folder; a line that a kill cut short is left out."""
+    records: list[dict[str, Any]] = []
+    path = run_dir / "metrics.jsonl"
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):
+                records.append(json.loads(line))
+    return records
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Keep the records up to a step, so that none is there twice after a resumed run."""
+    if path.exists():
+        kept = [record for record in read_records(path.parent) if record["step"] <= step]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(
+            "".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8"
+        )
+        temporary.replace(path)
 
 
 class _BoardWriter:

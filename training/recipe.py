@@ -39,7 +39,7 @@ from training.export import Parity, export_checkpoint, seal_card
 from training.losses import Judge
 from training.measure import measure_checkpoint
 from training.pictures import Joined, Pictures, Subset
-from training.progress import CountProgress
+from training.progress import CountProgress, read_records
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,9 @@ class Run:
                     f"{self.folder} holds a run of another recipe ({', '.join(changed)} differ, "
                     "see recipe.json); give another --run folder or delete it"
                 )
-        path.write_text(json.dumps(mine, indent=1), encoding="utf-8")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(mine, indent=1), encoding="utf-8")
+        temporary.replace(path)
 
     @cached_property
     def data(self) -> Data:
@@ -226,7 +228,7 @@ class Run:
                 teacher=teacher,
                 initial=Path(self.recipe.initial) if self.recipe.initial else None,
             )
-            model.save(path)
+            save_keras(model, path)
         return load_keras(path)
 
     def pretrain(self) -> Autoencoder:
@@ -287,7 +289,7 @@ class Run:
                 self._classifier_config("finetune"),
                 initial=start,
             )
-            model.save(path)
+            save_keras(model, path)
         return load_keras(path)
 
     def export(self, out: Path) -> Parity:
@@ -331,6 +333,13 @@ class Run:
         return parity
 
 
+def save_keras(model: keras.Model, path: Path) -> None:
+    """Write a Keras file in one step: a kill leaves all of it or nothing."""
+    temporary = path.with_name(f"part-{path.name}")
+    model.save(temporary)
+    temporary.replace(path)
+
+
 def load_keras(path: Path) -> keras.Model:
     """A Keras model from a file.
 
@@ -369,20 +378,13 @@ def decode_pictures(
     return np.load(path, mmap_mode="r")
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def _last_evaluation(folder: Path) -> dict[str, Any]:
-    evaluations = [record for record in _records(folder) if record.get("label") == "evaluation"]
+    evaluations = [record for record in read_records(folder) if record.get("label") == "evaluation"]
     return evaluations[-1] if evaluations else {}
 
 
 def _stage_seconds(folder: Path) -> float:
-    records = _records(folder)
+    records = read_records(folder)
     return float(records[-1]["seconds"]) if records else 0.0
 
 
