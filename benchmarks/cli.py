@@ -181,9 +181,18 @@ def run_all(
         plan = photograph_plan(folder, names, limit or 300, processes)
         _run_rate_accuracy(plan, RESULTS / "rate_accuracy.json")
     for name in sorted(known & {"belt", "photo"}):
-        results = measure_cost(name, "belt")
+        data = "belt" if folder is None or name == "belt" else photograph_sets(folder)[0]
+        results = measure_cost(name, data)
         write_json(RESULTS / ("cost.json" if name == "photo" else f"cost_{name}.json"), results)
         typer.echo(cost_table(results))
+
+
+def photograph_sets(folder: Path) -> tuple[str, str]:
+    """Return the sets of photographs that are reported on, see docs/benchmarks.md."""
+    return (
+        f"imagenet-sample={folder / 'imagenet-sample-224'}#odd",
+        f"imagenette-val={folder / 'imagenette-224' / 'val'}",
+    )
 
 
 def photograph_plan(
@@ -197,18 +206,20 @@ def photograph_plan(
         limit: Pictures of each set.
         num_processes: See `Plan`.
     """
-    sample, imagenette = folder / "imagenet-sample-224", folder / "imagenette-224"
     teacher = folder / "teacher"
+    stranger = teacher / "stranger_mobilenet_v1_0.5_160_uint8.tflite"
     return Plan(
-        data=(f"imagenet-sample={sample}#odd", f"imagenette-val={imagenette / 'val'}"),
+        data=photograph_sets(folder),
         judges=(
             f"MobileNetV2={teacher / 'mobilenet_v2_imagenet_uint8.tflite'}",
             f"EfficientNetB0={checkpoints[0]}",
-            "MobileNetV1-0.5="
-            f"{teacher / 'stranger_mobilenet_v1_0.5_160_uint8.tflite'},crop=0.875,report-only",
+            f"MobileNetV1-0.5={stranger},crop=0.875,report-only",
         ),
         codecs=(*checkpoints, *CODECS),
-        tune=(f"imagenet-sample={sample}#even", f"imagenette-tune={imagenette / 'train'}#tune"),
+        tune=(
+            f"imagenet-sample={folder / 'imagenet-sample-224'}#even",
+            f"imagenette-tune={folder / 'imagenette-224' / 'train'}#tune",
+        ),
         limit=limit,
         tune_limit=min(limit, 100),
         cache=CACHE,
@@ -230,7 +241,7 @@ def draw_files(results: Any, beside: Path) -> list[Path]:
         raise ConfigError("plots need Matplotlib: pip install 'pnc[dev]'") from error
     paths = [beside.with_suffix(suffix) for suffix in (".png", ".svg")]
     with mpl.rc_context({"svg.hashsalt": "pnc"}):
-        figure = Figure(layout="constrained")
+        figure = Figure()
         FigureCanvasAgg(figure)
         draw_rate_accuracy(figure, results)
         for path in paths:

@@ -1,45 +1,54 @@
-"""``python -m benchmarks.memory encode|decode CHECKPOINT``: how much memory a process needs for it.
+"""``python -m benchmarks.memory CHECKPOINT [STREAM]``: how much memory a process needs.
 
-Prints the resident memory before anything is loaded and the peak at the end, bytes, as JSON. It is
-a process of its own because a peak never goes down again.
+Without a stream it encodes pictures, as a device does; with one it decodes and classifies, as a
+server does. Prints the peak of resident memory in bytes. It is a process of its own because a peak
+never goes down again.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 from pathlib import Path
 
 import typer
 
-
-def _resident_bytes() -> int:
-    """Return the peak resident memory so far; Linux counts kilobytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+NUM_PICTURES = 3
+"""Enough that what is allocated once and what each picture needs are both there."""
 
 
-def main(work: str, checkpoint: str) -> None:
-    """Encode pictures, or decode and classify one, and print what it took.
+def peak_bytes() -> int:
+    """Return the peak of resident memory of this process.
+
+    ``ru_maxrss`` would count what the parent held when it started this process (Linux keeps it
+    over exec), so it is used only where there is no /proc.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main(checkpoint: str, stream: str | None = None) -> None:
+    """Do the work and print the peak.
 
     Args:
-        work: "encode" or "decode".
         checkpoint: Name or folder.
+        stream: File with a stream of it.
 
     Raises:
         CheckpointError: No such checkpoint.
     """
-    before = _resident_bytes()
     from pnc import Codec, belt
 
     codec = Codec.load(checkpoint)
-    if work == "encode":
-        for index in range(3):
+    for index in range(NUM_PICTURES):
+        if stream is None:
             codec.encode(belt.render(index)[0])
-    else:
-        stream = Path(work).read_bytes()
-        codec.classify(stream)
-    typer.echo(json.dumps({"start": before, "peak": _resident_bytes()}))
+        else:
+            codec.classify(Path(stream).read_bytes())
+    typer.echo(peak_bytes())
 
 
 if __name__ == "__main__":

@@ -99,17 +99,18 @@ def write_between(path: Path, marker: str, text: str) -> None:
 
 
 def draw_rate_accuracy(figure: Any, results: Results) -> None:
-    """Draw a panel for each set and judge: accuracy over bytes, 95 % intervals as bands.
+    """Draw a panel for each set and judge: accuracy over bytes, 95 % intervals as band or bars.
 
     Args:
-        figure: An empty ``matplotlib.figure.Figure`` with constrained layout; its size is set.
+        figure: An empty ``matplotlib.figure.Figure``; its size and layout are set.
         results: As `check_rate_accuracy` returns them.
     """
     panels = list_panels(results)
-    num_columns = min(len(panels), 2)
+    num_columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
     num_rows = -(-len(panels) // num_columns)
     figure.set_size_inches(5.4 * num_columns + 0.4, 4.1 * num_rows + 0.8)
     figure.set_facecolor("white")
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     grid = figure.subplots(num_rows, num_columns, squeeze=False)
     styles = _styles(results)
     handles: dict[str, Any] = {}
@@ -118,11 +119,12 @@ def draw_rate_accuracy(figure: Any, results: Results) -> None:
         _draw_panel(axes, results, set_name, judge, metric, styles, handles)
     for place in range(len(panels), num_rows * num_columns):
         grid[place // num_columns][place % num_columns].set_axis_off()
+    titles = [codec["title"] for codec in results["codecs"]]
     figure.legend(
-        list(handles.values()),
-        list(handles),
+        [handles[title] for title in titles],
+        titles,
         loc="outside upper center",
-        ncols=min(len(handles), 3 * num_columns),
+        ncols=min(len(titles), 3 * num_columns),
         frameon=False,
         fontsize=10,
         labelcolor=INK,
@@ -146,11 +148,10 @@ def _draw_panel(
     axes.axhline(ceiling, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     axes.annotate(
         f"undamaged {ceiling:.1f}",
-        (1, ceiling),
+        (0, ceiling),
         xycoords=("axes fraction", "data"),
-        xytext=(-4, 4),
+        xytext=(4, 4),
         textcoords="offset points",
-        ha="right",
         fontsize=9,
         color=MUTED,
     )
@@ -160,22 +161,18 @@ def _draw_panel(
         values, low, high = (
             [100 * cell[part] for cell in cells] for part in ("value", "low", "high")
         )
-        axes.fill_between(
-            budgets,
-            low,
-            high,
-            color=style["color"],
-            alpha=0.13,
-            linewidth=0,
-            zorder=style["zorder"],
-        )
-        (line,) = axes.plot(budgets, values, clip_on=False, **style)
+        if codec["is_rival"]:
+            axes.vlines(budgets, low, high, color=style["color"], linewidth=1, alpha=0.45, zorder=2)
+        else:
+            axes.fill_between(budgets, low, high, color=style["color"], alpha=0.16, linewidth=0)
+        (line,) = axes.plot(budgets, values, **style)
         handles[codec["title"]] = line
     axes.set_xscale("log", base=2)
     axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
     axes.set_xticks([], minor=True)
-    axes.margins(x=0.04)
-    axes.set_ylim(0, max(100.0, ceiling + 4))
+    axes.margins(x=0.05)
+    axes.set_ylim(0, 102)
+    axes.set_yticks(range(0, 101, 20))
     axes.set_xlabel("bytes at most", color=INK)
     axes.set_ylabel(f"{'top-5' if metric == 'top5' else 'top-1'} accuracy, %", color=INK)
     axes.set_title(
