@@ -97,6 +97,9 @@ def _stage_command(stage: str, text: str) -> None:
         architecture: Annotated[str, typer.Option(help="lite or rtss23.")] = "lite",
         pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
         distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
+        finetune_pictures: Annotated[
+            int | None, typer.Option(min=1, help="Pictures that are decoded for finetune.")
+        ] = None,
         window: Annotated[
             int | None,
             typer.Option(min=28, help="Side of pretrain's windows, pixels; rtss23 only."),
@@ -117,6 +120,7 @@ def _stage_command(stage: str, text: str) -> None:
             architecture=architecture,
             pretrain_steps=pretrain_steps,
             distill_steps=distill_steps,
+            finetune_pictures=finetune_pictures,
             window=window,
         )
         from training.recipe import STAGES
