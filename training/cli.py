@@ -98,7 +98,7 @@ def _stage_command(stage: str, text: str) -> None:
         pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
         distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
         finetune_pictures: Annotated[
-            int | None, typer.Option(min=1, help="Pictures that are decoded for finetune.")
+            int | None, typer.Option(min=0, help="Pictures decoded for finetune; 0 skips it.")
         ] = None,
         window: Annotated[
             int | None,

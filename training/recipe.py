@@ -270,6 +270,8 @@ class Run:
 
     def finetune(self) -> keras.Model:
         """The classifier on decoded and undamaged pictures (arXiv 2310.05306, stage 3)."""
+        if not self.recipe.finetune_pictures:
+            return self.classifier()
         path = self.folder / "finetune" / "classifier.keras"
         if not path.exists():
             start = self.folder / "classifier" / "classifier.keras"
