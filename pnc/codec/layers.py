@@ -194,13 +194,6 @@ class Knowledge:
         knowledge.shifts[:] = 0
         return knowledge
 
-    def copy(self) -> Knowledge:
-        """An independent copy."""
-        twin = Knowledge(self.plan)
-        twin.values[:] = self.values
-        twin.shifts[:] = self.shifts
-        return twin
-
     def before(self, layer: Layer) -> NDArray[np.int16] | None:
         """The values ``[positions]`` that a layer refines, or None where some have not arrived."""
         values: NDArray[np.int16] = self.values[layer.channel]

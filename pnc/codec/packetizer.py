@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from pnc.codec.bitstream import MAX_STREAM_BYTES, VERSION
-from pnc.codec.entropy.coder import code_picture, count_arrived, decode_run, encode_run
+from pnc.codec.entropy.coder import code_picture, count_arrived, cut_picture, decode_run, encode_run
 from pnc.codec.entropy.prior import LayerPrior
 from pnc.codec.layers import Knowledge, LayerPlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
@@ -46,9 +46,6 @@ def packetize_knowledge(
 ) -> list[bytes]:
     """Cut the first ``num_symbols`` coded symbols of a picture into packets.
 
-    Where they are not all of the picture, a few at the end may be left out: those that no number of
-    whole bytes determines without symbols after them, of which nothing is known.
-
     Args:
         plan, priors: the checkpoint's layers and their tables.
         checkpoint_id: eight hexadecimal digits.
@@ -65,7 +62,7 @@ def packetize_knowledge(
     if mtu_bytes < MIN_MTU_BYTES:
         raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
     tag = bytes([PACKET_MAGIC]) + bytes.fromhex(checkpoint_id)[:TAG_BYTES]
-    picture = code_picture(plan, priors, source)
+    picture = cut_picture(plan, code_picture(plan, priors, source), num_symbols)
     packets: list[bytes] = []
     start = 0
     while start < num_symbols:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.entropy import backend
-from pnc.codec.entropy.prior import LayerPrior, Table
+from pnc.codec.entropy.prior import TOTAL, LayerPrior, Table
 from pnc.codec.layers import Knowledge, LayerPlan, layer_values, picture_symbols
 from pnc.errors import CorruptBitstreamError
 
@@ -52,6 +52,30 @@ def code_picture(
         [(prior.significance, new), *([(prior.refinement, low)] if prior.refinement else [])]
         for prior, (new, low) in zip(priors, picture_symbols(plan, source), strict=True)
     ]
+
+
+def cut_picture(
+    plan: LayerPlan, picture: list[list[Stretch]], num_symbols: int
+) -> list[list[Stretch]]:
+    """The first symbols of a picture, and something behind them that bytes leave open.
+
+    The bytes that determine the last symbol may happen to determine more, which a receiver would
+    take for the picture's. So the next symbol is one whose interval begins near the middle, and 0
+    follows, which keeps the run at this beginning: bytes that come near it hold both sides of it.
+    """
+    layer, rest = divmod(num_symbols, plan.num_positions)
+    last: list[Stretch] = []
+    for table, symbols in picture[layer] if layer < len(picture) else []:
+        last.append((table, symbols[:rest]))
+        if rest < len(symbols):
+            begins = np.cumsum(table.frequencies)[:-1]
+            middle = np.argmin(np.abs(begins - TOTAL // 2)) + 1
+            filling = np.zeros(len(symbols) - rest, np.int32)
+            filling[0] = middle
+            last.append((table, filling))
+            break
+        rest -= len(symbols)
+    return [*picture[:layer], last]
 
 
 def encode_run(plan: LayerPlan, picture: list[list[Stretch]], start: int, max_bytes: int) -> bytes:
