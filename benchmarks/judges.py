@@ -16,7 +16,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,20 +91,28 @@ class Judge:
         return np.array(image, np.uint8)
 
 
-@dataclass(frozen=True)
 class Labels:
-    """Finds a picture's label among a judge's classes, whichever of its names either uses."""
+    """Finds a picture's label among a judge's classes, whichever of its names either uses.
 
-    names: Mapping[str, str]
-    """From WordNet id to name."""
+    Args:
+        names: From WordNet id to name.
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = dict(names)
+        self._known: dict[tuple[str, ...], dict[str, int]] = {}
 
     def index(self, spec: JudgeSpec, label: str) -> int | None:
         """Return the class of a label, None if the judge does not know it."""
-        known = _index_of_class(spec.classes)
-        for name in (label, self.names.get(label, label)):
-            if _normalize(name) in known:
-                return known[_normalize(name)]
-        return None
+        known = self._known.setdefault(spec.classes, {})
+        if not known:
+            for form in (lambda text: text, self._name):
+                for index, text in enumerate(spec.classes):
+                    known.setdefault(_normalize(form(text)), index)
+        return known.get(_normalize(label), known.get(_normalize(self._name(label))))
+
+    def _name(self, label: str) -> str:
+        return self._names.get(label, label)
 
 
 def open_judges(texts: Iterable[str], cache: Path) -> tuple[list[JudgeSpec], Labels]:
@@ -186,11 +193,6 @@ def _convert(path: Path, cache: Path) -> Path:
         partial.write_bytes(content)
         partial.replace(target)
     return target
-
-
-@lru_cache(maxsize=16)
-def _index_of_class(classes: tuple[str, ...]) -> dict[str, int]:
-    return {_normalize(name): index for index, name in enumerate(classes)}
 
 
 def _normalize(label: str) -> str:

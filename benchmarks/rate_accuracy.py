@@ -174,7 +174,10 @@ class _Bench:
         self._complete("tuning rivals", jobs)
         tuned = [j for j in choosing if any(j in judges for _, _, judges in jobs)]
         if open_ones and not tuned:
-            raise ConfigError("rivals need pictures to be tuned on; name some with --tune")
+            raise ConfigError(
+                "rivals need pictures to be tuned on, with labels that a judge knows; "
+                "name some with --tune"
+            )
         hits: dict[tuple[str, Cell], float] = {}
         for picture, _, judges in jobs:
             outcomes = self._cache.read(picture.key)

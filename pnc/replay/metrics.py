@@ -261,29 +261,41 @@ def _as_grey(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     return luma(picture) if picture.ndim == 3 else picture.astype(np.float32)
 
 
-@lru_cache(maxsize=16)
-def _window_matrix(size: int) -> NDArray[np.float32]:
-    """Return the Gaussian window at every place where it fits: float32 [size - 10, size].
-
-    As a matrix a separable filter is two products, which beats any loop over the window.
-    """
+def _window() -> list[float]:
+    """Return half of the Gaussian window, outermost first; the last is its middle."""
     taps = np.arange(SSIM_WINDOW) - (SSIM_WINDOW - 1) / 2
-    window = np.exp(-np.square(taps) / (2 * SSIM_SIGMA**2))
-    window /= window.sum()
-    num_places = size - SSIM_WINDOW + 1
-    matrix = np.zeros((num_places, size), np.float32)
-    for place in range(num_places):
-        matrix[place, place : place + SSIM_WINDOW] = window
-    return matrix
+    weights = np.exp(-np.square(taps) / (2 * SSIM_SIGMA**2))
+    weights /= weights.sum()
+    half: list[float] = weights[: SSIM_WINDOW // 2 + 1].tolist()
+    return half
+
+
+_HALF_WINDOW = _window()
+
+
+def _blur(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return float32 [n, H, W] under the Gaussian window where it fits: [n, H - 10, W - 10].
+
+    Along one axis after the other; shifted sums, since small matrix products would wake threads.
+    """
+    for _ in range(2):
+        maps = maps.swapaxes(1, 2)
+        num_places, last = maps.shape[1] - SSIM_WINDOW + 1, SSIM_WINDOW - 1
+        *outer, middle = _HALF_WINDOW
+        blurred = maps[:, last // 2 : last // 2 + num_places] * np.float32(middle)
+        for tap, weight in enumerate(outer):
+            mirrored = (
+                maps[:, tap : tap + num_places] + maps[:, last - tap : last - tap + num_places]
+            )
+            mirrored *= np.float32(weight)
+            blurred += mirrored
+        maps = blurred
+    return maps
 
 
 def _ssim_terms(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
     """Return the mean SSIM and its mean contrast-structure part."""
-    height, width = x.shape
-    maps = np.stack([x, y, x * x + y * y, x * y])
-    mean_x, mean_y, mean_squares, mean_product = (
-        _window_matrix(height) @ maps @ _window_matrix(width).T
-    )
+    mean_x, mean_y, mean_squares, mean_product = _blur(np.stack([x, y, x * x + y * y, x * y]))
     c1, c2 = ((k * PEAK) ** 2 for k in SSIM_K)
     products, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     contrast = (2 * (mean_product - products) + c2) / (mean_squares - squares + c2)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import rate_accuracy
+from benchmarks.pictures import PictureRef, open_set
+from benchmarks.rate_accuracy import Plan, measure
+from benchmarks.work import Task, run_tasks
+from pnc.errors import ConfigError
+from pnc.replay.report import check_rate_accuracy, rate_accuracy_tables
+
+
+@pytest.fixture
+def plan(judge_file: Path, tmp_path: Path) -> Plan:
+    return Plan(
+        data=("belt",),
+        judges=(f"judge={judge_file}",),
+        codecs=("webp",),
+        tune=("belt#tune",),
+        budgets=(60, 800),
+        limit=2,
+        cache=tmp_path / "cache",
+    )
+
+
+def row(results: dict[str, Any], budget: int) -> dict[str, Any]:
+    return next(r for r in results["results"] if r["budget"] == budget)
+
+
+def test_results_hold_what_the_report_reads(plan: Plan) -> None:
+    results = measure(plan)
+    assert check_rate_accuracy(results)
+    assert "| WebP, method 6 |" in rate_accuracy_tables(results)
+    assert results["undamaged"][0]["top1"]["value"] == 1.0
+    assert results["reference"] is None
+    assert [s["n"] for s in (*results["sets"], *results["tuning_sets"])] == [2, 2]
+    webp, misfit = row(results, 800), row(results, 60)
+    assert webp["num_misfits"] == 0
+    assert 400 < webp["mean_bytes"] <= 800
+    assert webp["top5"]["value"] == 1.0
+    assert webp["psnr_db"]["value"] > 20
+    assert webp["setting"] in ("full size", "scale 1/2", "scale 1/4")
+    assert misfit["num_misfits"] == 2
+    assert misfit["mean_bytes"] is None
+    assert misfit["top5"]["value"] == 0.0
+
+
+def test_second_run_does_nothing_and_says_the_same(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = measure(plan)
+    done: list[int] = []
+
+    def count(tasks: Sequence[Task], num_processes: int) -> Any:
+        done.append(len(tasks))
+        return run_tasks(tasks, num_processes)
+
+    monkeypatch.setattr(rate_accuracy, "run_tasks", count)
+    assert measure(plan) == first
+    assert done == [0, 0]
+
+
+def test_killed_run_resumes_where_it_stopped(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = measure(replace(plan, cache=plan.cache / "other"))
+
+    def stop_after_one(tasks: Sequence[Task], num_processes: int) -> Any:
+        yield next(iter(run_tasks(tasks, num_processes)))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rate_accuracy, "run_tasks", stop_after_one)
+        with pytest.raises(KeyboardInterrupt):
+            measure(plan)
+    seen: list[PictureRef] = []
+
+    def look(tasks: Sequence[Task], num_processes: int) -> Any:
+        seen.extend(task.picture for task in tasks)
+        return run_tasks(tasks, num_processes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rate_accuracy, "run_tasks", look)
+        assert measure(plan) == whole
+    assert len(seen) == 3
+
+
+def test_another_judge_needs_no_encoding(
+    plan: Plan, judge_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(plan)
+    more = replace(plan, judges=(*plan.judges, f"more={judge_file},crop=0.9,report-only"))
+    known: list[bool] = []
+
+    def look(tasks: Sequence[Task], num_processes: int) -> Any:
+        known.extend(outcome is not None for task in tasks for _, outcome, _ in task.cells)
+        return run_tasks(tasks, num_processes)
+
+    monkeypatch.setattr(rate_accuracy, "run_tasks", look)
+    results = measure(more)
+    assert known
+    assert all(known)
+    assert {r["judge"] for r in results["results"]} == {"judge", "more"}
+    assert len({(r["budget"], r["setting"]) for r in results["results"]}) == 2
+
+
+def test_processes_give_what_one_gives(plan: Plan, photographs: Path) -> None:
+    tasks = [Task(p, "crop", ()) for p in open_set(f"m={photographs}").pictures]
+    assert sorted(p.name for p, outcomes in run_tasks(tasks, 2) if outcomes == []) == [
+        "n1/a.png",
+        "n1/b.png",
+        "n2/c.png",
+    ]
+
+
+def test_rivals_are_tuned_or_refused(plan: Plan) -> None:
+    with pytest.raises(ConfigError, match="--tune"):
+        measure(replace(plan, tune=()))
+
+
+def test_set_that_no_judge_knows_is_refused(plan: Plan, photographs: Path) -> None:
+    with pytest.raises(ConfigError, match="no judge knows"):
+        measure(replace(plan, data=(f"mine={photographs}",)))
+
+
+@pytest.mark.parametrize("budgets", [(), (0, 512)])
+def test_unusable_budgets_are_refused(plan: Plan, budgets: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="budgets"):
+        measure(replace(plan, budgets=budgets))

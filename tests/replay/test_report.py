@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from pnc.errors import ConfigError
+from pnc.replay.report import (
+    RATE_ACCURACY_SCHEMA,
+    check_rate_accuracy,
+    draw_rate_accuracy,
+    list_panels,
+    rate_accuracy_tables,
+    replace_between,
+    write_between,
+)
+
+BUDGETS = [512, 1024, 4096]
+ACCURACY = {"ours": [0.5, 0.9, 0.9], "webp": [0.2, 0.6, 0.95], "odd one": [0.0, 0.1, 0.2]}
+
+
+def cell(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.03, "high": value + 0.05}
+
+
+def make_results(num_classes: dict[str, int]) -> dict[str, Any]:
+    return {
+        "schema": RATE_ACCURACY_SCHEMA,
+        "budgets": BUDGETS,
+        "reference": "ours",
+        "codecs": [
+            {"name": "ours", "title": "ours", "is_rival": False},
+            {"name": "webp", "title": "WebP, method 6", "is_rival": True},
+            {"name": "odd one", "title": "odd one", "is_rival": True},
+        ],
+        "judges": [{"name": n, "num_classes": c} for n, c in num_classes.items()],
+        "undamaged": [
+            {"set": "photos", "judge": judge, "n": 40, "top1": cell(0.8), "top5": cell(0.98)}
+            for judge in num_classes
+        ],
+        "results": [
+            {
+                "set": "photos",
+                "judge": judge,
+                "codec": codec,
+                "budget": budget,
+                "top1": cell(value / 2),
+                "top5": cell(value),
+            }
+            for judge in num_classes
+            for codec, values in ACCURACY.items()
+            for budget, value in reversed(list(zip(BUDGETS, values, strict=True)))
+        ],
+    }
+
+
+RESULTS = make_results({"teacher": 1000, "few": 10})
+
+
+def test_headline_is_top_5_for_many_classes_and_top_1_for_few() -> None:
+    assert list_panels(RESULTS) == [("photos", "teacher", "top5"), ("photos", "few", "top1")]
+
+
+def test_table_has_every_cell_and_marks_the_best() -> None:
+    first, second = rate_accuracy_tables(RESULTS).split("\n\n**photos, judged by few**")
+    lines = first.splitlines()
+    assert "undamaged: top-1 80.0, top-5 98.0" in lines[0]
+    assert "at most 4.0 points" in lines[0]
+    assert lines[2] == "| bytes at most | 512 | 1,024 | 4,096 | top-5 95 % of undamaged |"
+    assert lines[4].startswith("| **ours** | **25.0 / 50.0** | **45.0 / 90.0** | 45.0 / 90.0 |")
+    assert lines[4].endswith("| over 4,096 |")
+    assert "| **47.5 / 95.0** |" in lines[5]
+    assert lines[5].endswith(" bytes |")
+    assert "bold: the best top-1" in second
+
+
+def test_tables_are_whole_markdown() -> None:
+    rows = [line for line in rate_accuracy_tables(RESULTS).splitlines() if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+
+
+def test_other_results_are_refused() -> None:
+    assert check_rate_accuracy(RESULTS) is RESULTS
+    for wrong in ({"schema": "pnc.rate-accuracy/99"}, {}, [1], None):
+        with pytest.raises(ConfigError, match="measure again"):
+            check_rate_accuracy(wrong)
+
+
+def test_text_between_markers_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("a\n<!-- t:begin -->\nold\n<!-- t:end -->\nb\n", encoding="utf-8")
+    write_between(page, "t", "new\n")
+    once = page.read_text(encoding="utf-8")
+    assert once == "a\n<!-- t:begin -->\nnew\n<!-- t:end -->\nb\n"
+    write_between(page, "t", "new")
+    assert page.read_text(encoding="utf-8") == once
+
+
+@pytest.mark.parametrize("page", ["", "<!-- t:begin -->", "<!-- t:end --><!-- t:begin -->"])
+def test_page_without_markers_is_left_alone(page: str) -> None:
+    with pytest.raises(ConfigError, match="add the two lines"):
+        replace_between(page, "t", "new")
+
+
+def test_missing_page_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        write_between(tmp_path / "none.md", "t", "new")
+
+
+@pytest.mark.parametrize("num_panels", [1, 2, 5])
+def test_every_panel_is_drawn_with_every_codec(num_panels: int) -> None:
+    results = make_results({f"judge {i}": 1000 for i in range(num_panels)})
+    figure = Figure()
+    draw_rate_accuracy(figure, deepcopy(results))
+    drawn = [axes for axes in figure.axes if axes.lines]
+    assert len(drawn) == num_panels
+    for axes in drawn:
+        heights = [tuple(np.ravel(line.get_ydata()).tolist()) for line in axes.lines]
+        curves = {height for height in heights if len(height) == len(BUDGETS)}
+        assert curves == {tuple(100 * v for v in values) for values in ACCURACY.values()}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        codec["title"] for codec in results["codecs"]
+    ]
