@@ -17,6 +17,7 @@ from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
 from pnc.codec.entropy.coder import code_picture
 from pnc.codec.image import PictureLike, load_picture
+from pnc.codec.layers import Knowledge
 from pnc.codec.packetizer import decode_packet_set, packetize_knowledge
 
 __all__ = ["Codec", "LayerInfo", "Prediction", "StreamInfo"]
@@ -155,6 +156,29 @@ class Codec:
         plan, priors = checkpoint.plan, checkpoint.priors
         knowledge, num_symbols = decode_stream(plan, priors, checkpoint.id, stream)
         return packetize_knowledge(plan, priors, checkpoint.id, knowledge, num_symbols, mtu_bytes)
+
+    def encode_packets(
+        self, picture: PictureLike, mtu_bytes: int, *, max_bytes: int | None = None
+    ) -> list[bytes]:
+        """A picture as packets in priority order: for a device, which needs no stream.
+
+        Several times faster than :meth:`encode` and :meth:`packetize`, which has to decode.
+
+        Args:
+            picture: file, bytes of a file, array or Pillow image.
+            mtu_bytes: largest packet, at least 32.
+            max_bytes: all packets together; the whole picture if absent.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            ConfigError: the MTU is too small.
+        """
+        checkpoint, plan = self.checkpoint, self.checkpoint.plan
+        symbols = self.encoder.encode(self.load_picture(picture))
+        source = Knowledge.complete(plan, symbols)
+        return packetize_knowledge(
+            plan, checkpoint.priors, checkpoint.id, source, plan.num_symbols, mtu_bytes, max_bytes
+        )
 
     def decode_packets(self, packets: Iterable[bytes]) -> NDArray[np.uint8]:
         """Any subset of a picture's packets, in any order, as a picture.

@@ -12,7 +12,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 from pnc.codec.bitstream import MAX_STREAM_BYTES, VERSION
-from pnc.codec.entropy.coder import code_picture, count_arrived, cut_picture, decode_run, encode_run
+from pnc.codec.entropy.coder import (
+    code_picture,
+    count_arrived,
+    cut_picture,
+    decode_run,
+    encode_packet_run,
+)
 from pnc.codec.entropy.prior import LayerPrior
 from pnc.codec.layers import Knowledge, LayerPlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
@@ -43,6 +49,7 @@ def packetize_knowledge(
     source: Knowledge,
     num_symbols: int,
     mtu_bytes: int,
+    max_bytes: int | None = None,
 ) -> list[bytes]:
     """Cut the first ``num_symbols`` coded symbols of a picture into packets.
 
@@ -52,6 +59,7 @@ def packetize_knowledge(
         source: all values of the picture at the precision that the symbols reach.
         num_symbols: how far the stream goes.
         mtu_bytes: largest packet.
+        max_bytes: all packets together; no limit if absent.
 
     Returns:
         Packets in priority order.
@@ -65,14 +73,16 @@ def packetize_knowledge(
     picture = cut_picture(plan, code_picture(plan, priors, source), num_symbols)
     packets: list[bytes] = []
     start = 0
-    while start < num_symbols:
+    num_left = MAX_PACKETS * mtu_bytes if max_bytes is None else max_bytes
+    while start < num_symbols and num_left >= MIN_MTU_BYTES:
         header = tag + encode_varint(start)
-        run = encode_run(plan, picture, start, mtu_bytes - len(header))
+        size = min(mtu_bytes, num_left) - len(header)
+        run, num_arrived = encode_packet_run(plan, picture, start, size)
 
         def reach(num_bytes: int, run: bytes = run, start: int = start) -> int:
             return start + count_arrived(plan, picture, start, run[:num_bytes])
 
-        end = reach(len(run))
+        end = start + num_arrived
         if end >= num_symbols:
             cut = bisect_right(range(len(run) + 1), num_symbols, key=reach) - 1
             end = reach(cut)
@@ -80,6 +90,7 @@ def packetize_knowledge(
         if end == start:
             break
         packets.append(header + run)
+        num_left -= len(packets[-1])
         start = end
     return packets
 

@@ -98,6 +98,38 @@ def encode_run(plan: LayerPlan, picture: list[list[Stretch]], start: int, max_by
     return _written(encoder)[:max_bytes]
 
 
+def encode_packet_run(
+    plan: LayerPlan, picture: list[list[Stretch]], start: int, max_bytes: int
+) -> tuple[bytes, int]:
+    """:func:`encode_run` and :func:`count_arrived` of all that it gives, for little more than one.
+
+    Args:
+        plan: the layers.
+        picture: see :func:`code_picture`.
+        start: place in the order of coded symbols.
+        max_bytes: where the run is cut; the cut may fall anywhere.
+
+    Returns:
+        The run and how many symbols it determines.
+    """
+    encoder = backend.BACKEND.make_encoder()
+    marks: list[tuple[int, Any, NDArray[np.int32], Table]] = []
+    total = 0
+    for table, symbols in _stretches_from(plan, picture, start):
+        marks.append((total, encoder.clone(), symbols, table))
+        encoder.encode(symbols, table.model)
+        total += len(symbols)
+        if encoder.num_words() > max_bytes // WORD_BYTES + MARGIN_WORDS:
+            break
+    run = _written(encoder)[:max_bytes]
+    interval = _Interval(run)
+    for before, coder, symbols, table in reversed(marks):
+        if not before or interval.contains(coder):
+            interval.coder = coder
+            return run, before + interval.narrow(symbols, table.model)
+    return run, 0
+
+
 def count_arrived(plan: LayerPlan, picture: list[list[Stretch]], start: int, data: bytes) -> int:
     """How many symbols the first bytes of a run determine, for a receiver that misses nothing.
 
@@ -185,7 +217,7 @@ class _Interval:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._encoder = backend.BACKEND.make_encoder()
+        self.coder = backend.BACKEND.make_encoder()
 
     def narrow(self, symbols: NDArray[np.int32], model: Any) -> int:
         """Code symbols that agree with the bytes, as far as the bytes determine them.
@@ -195,24 +227,24 @@ class _Interval:
         """
 
         def coded(num_symbols: int) -> Any:
-            encoder = self._encoder.clone()
+            encoder = self.coder.clone()
             encoder.encode(symbols[:num_symbols], model)
             return encoder
 
         num_determined = len(symbols)
         encoder = coded(num_determined)
-        if not self._within(encoder):
+        if not self.contains(encoder):
             num_determined = bisect_left(
-                range(1, num_determined), True, key=lambda n: not self._within(coded(n))
+                range(1, num_determined), True, key=lambda n: not self.contains(coded(n))
             )
             encoder = coded(num_determined)
-        self._encoder = encoder
+        self.coder = encoder
         return num_determined
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the next symbol depends on bytes that have not arrived."""
-        return self._num_unknown_bits(int(self._encoder.pos()[0])) > 0
+        return self._num_unknown_bits(int(self.coder.pos()[0])) > 0
 
     def check_end(self) -> None:
         """Refuse bytes that no coder writes after the symbols so far.
@@ -220,14 +252,14 @@ class _Interval:
         Raises:
             CorruptBitstreamError: there are some.
         """
-        if not _written(self._encoder).startswith(self._data):
+        if not _written(self.coder).startswith(self._data):
             raise CorruptBitstreamError("corrupt stream: it goes on after the end of the picture")
 
     def _num_unknown_bits(self, position: int) -> int:
         """Bits that have not arrived of the coder's state, which begins at word ``position``."""
         return STATE_BITS + 8 * (WORD_BYTES * position - len(self._data))
 
-    def _within(self, encoder: Any) -> bool:
+    def contains(self, encoder: Any) -> bool:
         """Whether all continuations lie in a coder's interval."""
         position, (lower, width) = encoder.pos()
         unknown = self._num_unknown_bits(position)
