@@ -2,7 +2,7 @@
 
 Two threads, so that the next picture is encoded while the current one is sent::
 
-    Camera (thread)    source -> encode -> packetize -> one picture on the shelf
+    Camera (thread)    source -> encode, in packets -> one picture on the shelf
     the caller's       pump: PacedSender (shelf -> Sender) <-> Link
 
 A picture is submitted at the deadline of the one before it, and is taken as late before that as
@@ -60,11 +60,10 @@ MIN_BACKOFF_S, MAX_BACKOFF_S = 0.25, 5.0
 class Encoder(Protocol):
     """The part of :class:`pnc.Codec` that a device uses."""
 
-    def encode(self, picture: PictureLike, *, max_bytes: int | None = None) -> bytes:
-        """Return the stream of a picture."""
-
-    def packetize(self, stream: bytes, mtu_bytes: int) -> list[bytes]:
-        """Return the packets of a stream."""
+    def encode_packets(
+        self, picture: PictureLike, mtu_bytes: int, *, max_bytes: int | None = None
+    ) -> list[bytes]:
+        """Return the packets of a picture."""
 
 
 @dataclass(frozen=True)
@@ -456,15 +455,17 @@ class Camera:
                 return None
             taken = time.perf_counter()
             try:
-                stream = self._encoder.encode(picture.content, max_bytes=self._max_bytes)
+                packets = self._encoder.encode_packets(
+                    picture.content, self._mtu_bytes, max_bytes=self._max_bytes
+                )
             except ImageError as error:
                 self._source.reject(picture)
                 self._reporter.broken(error)
                 continue
-            packets = self._encoder.packetize(stream, self._mtu_bytes)
+            num_bytes = sum(map(len, packets))
             end = time.perf_counter()
             self._slowest_s = max(end - begin, 0.9 * self._slowest_s)
-            return EncodedPicture(picture, len(stream), packets, 1e3 * (end - taken))
+            return EncodedPicture(picture, num_bytes, packets, 1e3 * (end - taken))
 
 
 def parse_result(payload: bytes) -> tuple[int | None, tuple[tuple[str, float], ...]]:

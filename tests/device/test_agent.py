@@ -274,12 +274,12 @@ class ListSource:
 
 
 class FakeEncoder:
-    def encode(self, picture: Any, *, max_bytes: int | None = None) -> bytes:
+    def encode_packets(
+        self, picture: Any, mtu_bytes: int, *, max_bytes: int | None = None
+    ) -> list[bytes]:
         if picture == b"broken":
             raise ImageError("broken: not a picture")
-        return bytes(picture)[:max_bytes]
-
-    def packetize(self, stream: bytes, mtu_bytes: int) -> list[bytes]:
+        stream = bytes(picture)[:max_bytes]
         return [stream[start : start + mtu_bytes] for start in range(0, len(stream), mtu_bytes)]
 
 

@@ -32,10 +32,10 @@ class FakeCodec:
     def load(cls, name: str) -> FakeCodec:
         return cls()
 
-    def encode(self, picture: Any, *, max_bytes: int | None = None) -> bytes:
-        return load_picture(picture, size=16).tobytes()[:max_bytes]
-
-    def packetize(self, stream: bytes, mtu_bytes: int) -> list[bytes]:
+    def encode_packets(
+        self, picture: Any, mtu_bytes: int, *, max_bytes: int | None = None
+    ) -> list[bytes]:
+        stream = load_picture(picture, size=16).tobytes()[:max_bytes]
         return [stream[start : start + mtu_bytes] for start in range(0, len(stream), mtu_bytes)]
 
 
