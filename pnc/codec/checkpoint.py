@@ -256,7 +256,7 @@ def write_manifest(
 
     Args:
         folder: holds all of ``files``.
-        name, architecture, fit, classes, plan, card: see :class:`Checkpoint`.
+        name, architecture, fit, classes, plan: see :class:`Checkpoint`.
         files: names of the files that belong to the checkpoint.
 
     Returns:

@@ -66,7 +66,7 @@ class Codec:
     Args:
         checkpoint: what to work with.
         num_threads: threads of one inference.
-        runtime: module of the interpreter, see :func:`pnc.codec.interpreter.find_runtime`.
+        runtime: distribution of the interpreter, see :func:`pnc.codec.interpreter.find_runtime`.
 
     Example::
 

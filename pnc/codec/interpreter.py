@@ -8,11 +8,12 @@ models.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.metadata
 import os
+import pkgutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,30 +22,30 @@ from numpy.typing import NDArray
 from pnc.errors import CheckpointError, ConfigError
 
 RUNTIMES = (
-    ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    ("tflite_runtime.interpreter", "tflite-runtime"),
-    ("tensorflow.lite", "tensorflow"),
+    ("ai-edge-litert", "ai_edge_litert.interpreter:Interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter:Interpreter"),
+    ("tensorflow", "tensorflow:lite.Interpreter"),
 )
-"""Modules with an ``Interpreter`` and the distributions that bring them, in order of preference."""
+"""Distributions that bring an interpreter, and its class, in order of preference."""
 
 
 def find_runtime(prefer: str | None = None) -> tuple[Any, str]:
     """The ``Interpreter`` class of the first installed runtime and its name with version.
 
     Args:
-        prefer: module path to take, for comparisons; the first that imports if absent.
+        prefer: name of the distribution to take, for comparisons; the first found if absent.
 
     Raises:
-        ConfigError: none is installed.
+        ConfigError: none is installed, or not the preferred one.
     """
-    for module, distribution in RUNTIMES:
-        if prefer not in (None, module):
+    for distribution, interpreter in RUNTIMES:
+        if prefer not in (None, distribution):
             continue
         try:
-            found = importlib.import_module(module)
-        except ImportError:
+            found = pkgutil.resolve_name(interpreter)
+        except (ImportError, AttributeError):
             continue
-        return found.Interpreter, f"{distribution} {_version(distribution)}"
+        return found, f"{distribution} {_version(distribution)}"
     raise ConfigError(
         "no TFLite runtime is installed; install one with: pip install 'pnc[device]' "
         "(32-bit Raspberry Pi OS: pip install tflite-runtime, Python up to 3.11)"
@@ -74,7 +75,7 @@ def _quiet_first_start() -> Iterator[None]:
     if not _first_start.acquire(blocking=False):
         yield
         return
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         kept = os.dup(2)
         try:
             os.dup2(nowhere.fileno(), 2)

@@ -38,7 +38,12 @@ class Table:
 
     @classmethod
     def fitted(cls, counts: NDArray[np.integer[Any]]) -> Table:
-        """The table nearest to observed counts ``[n]``; what was never seen keeps at least 1."""
+        """The table nearest to observed counts; what was never seen keeps at least 1.
+
+        Args:
+            counts: ``[n]``, of at most 511 symbols, the largest alphabet there is. The largest
+                frequency pays for what the rarest get; ``2 * sqrt(TOTAL) > n`` keeps it positive.
+        """
         weights = np.asarray(counts, np.float64) + 0.4
         frequencies = np.maximum(1, np.floor(weights * (TOTAL / weights.sum())).astype(np.int64))
         frequencies[np.argmax(frequencies)] += TOTAL - frequencies.sum()
