@@ -384,7 +384,7 @@ def _avif_container(side: int, options: tuple[tuple[str, Any], ...]) -> bytes:
 
 def _version(feature: str) -> str:
     if not features.check(feature):
-        raise ConfigError(f"this Pillow was built without {feature}; install a wheel of Pillow 12")
+        raise ConfigError(f"this Pillow was built without {feature}; install Pillow 11.3 or newer")
     return f"{feature} {features.version(feature)}"
 
 

@@ -235,7 +235,32 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
         texts.append(f"{round(needed):,} bytes" if needed else f"over {budgets[-1]:,}")
         title = codec["title"]
         lines.append(f"| {title if codec['is_rival'] else f'**{title}**'} | {' | '.join(texts)} |")
+    if results["reference"] is not None:
+        lines += ["", _differences(results, rows, metric)]
     return "\n".join(lines)
+
+
+def _differences(
+    results: Results, rows: Mapping[str, Sequence[Mapping[str, Any]]], metric: str
+) -> str:
+    """Return where others differ from the reference by more than the paired interval."""
+    found: dict[str, list[str]] = {"better": [], "worse": []}
+    for codec in results["codecs"]:
+        places: dict[str, list[str]] = {"better": [], "worse": []}
+        for cell in rows[codec["name"]]:
+            difference = cell.get(f"{metric}_less_reference")
+            if difference is not None and difference["low"] > 0:
+                places["better"].append(f"{cell['budget']:,}")
+            elif difference is not None and difference["high"] < 0:
+                places["worse"].append(f"{cell['budget']:,}")
+        for kind, budgets in places.items():
+            if budgets:
+                found[kind].append(f"{codec['title']} at {', '.join(budgets)}")
+    better, worse = ("; ".join(found[kind]) or "none" for kind in ("better", "worse"))
+    return (
+        f"{_title(metric).capitalize()} against {results['reference']}, beyond the paired 95 % "
+        f"interval. Better: {better}. Worse: {worse}."
+    )
 
 
 def _title(metric: str) -> str:

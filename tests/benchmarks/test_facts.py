@@ -14,7 +14,7 @@ from benchmarks.facts import describe_command, describe_machine, describe_versio
         (["cost", "--data", "x=/home/me/photos#odd"], "cost --data x=.../photos#odd"),
         (["--judge", "t=/a/b/t.tflite,crop=0.875"], "--judge t=.../t.tflite,crop=0.875"),
         (["--data", "x=../shared/data"], "--data x=../shared/data"),
-        (["--out", "/tmp/r.json"], "--out .../r.json"),
+        (["--out", "/var/r.json"], "--out .../r.json"),
     ],
 )
 def test_command_tells_no_absolute_path(given: list[str], shown: str) -> None:

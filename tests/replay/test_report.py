@@ -27,6 +27,10 @@ def cell(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.03, "high": value + 0.05}
 
 
+def differences(value: float) -> dict[str, dict[str, float]]:
+    return {f"{metric}_less_reference": cell(value) for metric in ("top1", "top5")}
+
+
 def make_results(num_classes: dict[str, int]) -> dict[str, Any]:
     return {
         "schema": RATE_ACCURACY_SCHEMA,
@@ -50,10 +54,13 @@ def make_results(num_classes: dict[str, int]) -> dict[str, Any]:
                 "budget": budget,
                 "top1": cell(value / 2),
                 "top5": cell(value),
+                **({} if codec == "ours" else differences(value - ACCURACY["ours"][place])),
             }
             for judge in num_classes
             for codec, values in ACCURACY.items()
-            for budget, value in reversed(list(zip(BUDGETS, values, strict=True)))
+            for place, (budget, value) in reversed(
+                list(enumerate(zip(BUDGETS, values, strict=True)))
+            )
         ],
     }
 
@@ -76,6 +83,14 @@ def test_table_has_every_cell_and_marks_the_best() -> None:
     assert "| **47.5 / 95.0** |" in lines[5]
     assert lines[5].endswith(" bytes |")
     assert "bold: the best top-1" in second
+
+
+def test_differences_beyond_the_interval_are_named() -> None:
+    table = rate_accuracy_tables(RESULTS)
+    assert "Better: WebP, method 6 at 4,096." in table
+    assert "Worse: WebP, method 6 at 512, 1,024; odd one at 512, 1,024, 4,096." in table
+    alone = {**RESULTS, "reference": None}
+    assert "Better" not in rate_accuracy_tables(alone)
 
 
 def test_tables_are_whole_markdown() -> None:
