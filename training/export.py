@@ -7,7 +7,10 @@ file and training differ is measured.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +108,15 @@ def convert_encoder(autoencoder: Autoencoder, images: Pictures) -> bytes:
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    content: bytes = converter.convert()
+    return _convert(converter)
+
+
+def _convert(converter: Any) -> bytes:
+    """Run a converter; what it says goes nowhere, since standard output is for results."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        # The converter warns that it was given no input statistics, which only old formats need.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+        content: bytes = converter.convert()
     return content
 
 
@@ -116,8 +127,7 @@ def convert_float16(model: keras.Model) -> bytes:
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
-    content: bytes = converter.convert()
-    return content
+    return _convert(converter)
 
 
 def fixed_decoder(autoencoder: Autoencoder) -> keras.Model:

@@ -116,7 +116,10 @@ class StateFile:
             return LoopState()
         variables = self._variables()
         try:
-            with np.load(self.path, allow_pickle=False) as arrays:
+            with (
+                self.path.open("rb") as content,
+                np.load(content, allow_pickle=False) as arrays,
+            ):
                 state = LoopState(**json.loads(arrays["state"].tobytes()))
                 values = [arrays[name] for name in arrays.files if name != "state"]
             for variable, value in zip(variables, values, strict=True):
@@ -253,7 +256,7 @@ def _train(
         if exhausted or state.seconds >= config.max_seconds:
             break
     state.finished = True
-    if evaluate:
+    if evaluate and not (state.history and state.history[-1]["step"] == state.step):
         _evaluate(model, evaluate, state, score, progress)
     file.save(state)
 

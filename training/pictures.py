@@ -51,8 +51,9 @@ class Joined:
     def __getitem__(self, index: int | slice) -> NDArray[np.uint8]:
         if isinstance(index, slice):
             return np.stack([self[i] for i in range(*index.indices(len(self)))])
+        place = index
         for part in self._parts:
-            if index < len(part):
-                return part[int(index)]
-            index -= len(part)
-        raise IndexError(f"picture {index} beyond the last")
+            if place < len(part):
+                return part[int(place)]
+            place -= len(part)
+        raise IndexError(f"picture {index} is beyond the last of {len(self)}")

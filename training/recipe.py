@@ -300,12 +300,12 @@ class Run:
         classifier, autoencoder = self.finetune(), self.distill()
         card = {
             "data": {
-                "name": data.name,
+                "name": Path(data.name).name,
                 "training_pictures": len(data.train),
                 "unlabeled_pictures": len(data.extra),
                 "skipped_pictures": len(data.skipped),
             },
-            "recipe": asdict(recipe),
+            "recipe": _without_folders(recipe),
             "history": {stage: _last_evaluation(self.folder / stage) for stage in STAGES[:-1]},
             "seconds": {stage: _stage_seconds(self.folder / stage) for stage in STAGES[:-1]},
             "notes": list(recipe.notes),
@@ -333,6 +333,14 @@ class Run:
         seal_card(out, card)
         logger.info("%s: %s", out, figures)
         return parity
+
+
+def _without_folders(recipe: Recipe) -> dict[str, Any]:
+    """A recipe for publication: data and models by name, since their places are private."""
+    record = asdict(recipe)
+    for key in ("data", "initial", "teacher"):
+        record[key] = record[key] and Path(record[key]).name
+    return {**record, "extra": [Path(entry).name for entry in recipe.extra]}
 
 
 def save_keras(model: keras.Model, path: Path) -> None:

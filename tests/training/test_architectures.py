@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import ast
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.architectures import (
+    ARCHITECTURES,
+    LITE_CHANNELS,
+    LITE_STEP,
+    PatchProjection,
+    build_lite,
+    build_rtss23,
+    principal_directions,
+)
+from training.autoencoder import Autoencoder
+from training.pictures import Joined
+
+TRAINING = Path(__file__).resolve().parents[2] / "training"
+
+
+def count_macs(model: keras.Model, *shapes: tuple[int, ...]) -> int:
+    """Multiply-accumulates of one run: every use of a kernel, by the positions it is used at."""
+    outputs = [layer.output for layer in model.layers]
+    inputs = [layer.input for layer in model.layers]
+    probe = keras.Model(model.inputs, [outputs, [i for i in inputs if not isinstance(i, list)]])
+    found, given = probe([np.zeros((1, *shape), np.float32) for shape in shapes])
+    single = iter(given)
+    total = 0
+    for layer, output, taken in zip(model.layers, found, inputs, strict=True):
+        entered = None if isinstance(taken, list) else next(single)
+        if isinstance(layer, PatchProjection):
+            total += prod(layer.directions.shape) * prod(output.shape[1:3])
+        elif isinstance(layer, keras.layers.Conv2DTranspose):
+            assert entered is not None
+            total += prod(layer.kernel.shape) * prod(entered.shape[1:3])
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            total += prod(layer.kernel.shape) * prod(output.shape[1:3])
+        elif isinstance(layer, keras.layers.Dense):
+            total += prod(layer.kernel.shape) * prod(output.shape[1:-1])
+    return total
+
+
+def test_rtss23_has_the_published_numbers_of_parameters() -> None:
+    encoder, decoder = build_rtss23()
+    assert encoder.count_params() == 5_354
+    assert decoder.count_params() == 361_027
+    assert encoder.compute_output_shape((1, 224, 224, 3)) == (1, 32, 32, 10)
+    assert decoder.compute_output_shape((1, 32, 32, 10)) == (1, 224, 224, 3)
+    assert 5e6 < count_macs(encoder, (224, 224, 3)) < 6e6
+    assert 15e9 < count_macs(decoder, (32, 32, 10)) < 16e9
+
+
+def test_lite_is_cheap() -> None:
+    encoder, decoder = build_lite()
+    grid = (16, 16, LITE_CHANNELS)
+    assert encoder.compute_output_shape((1, 224, 224, 3)) == (1, *grid)
+    assert count_macs(encoder, (224, 224, 3)) == 14 * 14 * 3 * LITE_CHANNELS * 256 <= 10e6
+    assert 0.3e9 < count_macs(decoder, grid, grid) <= 1e9
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_grids_are_what_the_models_make(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    encoder, decoder = architecture.build()
+    assert encoder.compute_output_shape((2, 224, 224, 3)) == (2, *architecture.grid)
+    assert len(decoder.inputs) == 1 + architecture.tells_received
+
+
+def test_the_projection_has_unit_norm_and_int8_weights() -> None:
+    layer = PatchProjection(14, 5, 2.0)
+    layer.build((None, 224, 224, 3))
+    weights = np.asarray(layer.weights_int8())
+    assert np.allclose(np.linalg.norm(weights, axis=0), 0.5, atol=0.01)
+    steps = weights / np.abs(weights).max(axis=0) * 127
+    assert np.allclose(steps, np.round(steps), atol=1e-3)
+    white = np.full((1, 224, 224, 3), 255, np.float32)
+    values = np.asarray(PatchProjection.from_config(layer.get_config())(white))
+    assert values.shape == (1, 16, 16, 5)
+
+
+def test_layers_survive_saving(tmp_path: Path) -> None:
+    encoder, decoder = build_lite()
+    for model, shape in ((encoder, (224, 224, 3)), (decoder, (16, 16, LITE_CHANNELS))):
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+        given: Any = np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype(np.float32)
+        given = given if model is encoder else [given, given]
+        assert np.array_equal(np.asarray(model(given)), np.asarray(again(given)))
+
+
+def test_the_transform_compacts_energy(pictures: NDArray[np.uint8]) -> None:
+    directions = principal_directions(pictures, 14, 64)
+    assert np.allclose(directions.T @ directions, np.eye(64), atol=1e-4)
+    patches = (
+        pictures.astype(np.float32).reshape(-1, 16, 14, 16, 14, 3).transpose(0, 1, 3, 2, 4, 5)
+        - 127.5
+    ).reshape(-1, 588)
+    energy = np.square(patches @ directions).sum(0)
+    assert (np.diff(energy) <= energy[0] * 1e-5).all()
+    assert energy.sum() > 0.9 * np.square(patches).sum()
+
+
+def test_lite_starts_as_the_transform_and_its_inverse(
+    lite: Autoencoder, pictures: NDArray[np.uint8]
+) -> None:
+    weights = np.asarray(lite.encoder.get_layer("projection").weights_int8()) * LITE_STEP
+    assert np.allclose(weights, principal_directions(pictures, 14, 64), atol=0.01)
+    everything = np.full(2, len(lite.plan_layering.plan.steps), np.float32)
+    x = pictures[:2].astype(np.float32)
+    error = np.asarray(lite.reconstruct(x, everything)) - x
+    assert np.sqrt(np.mean(np.square(error))) < 25
+
+
+def test_pictures_in_several_places(pictures: NDArray[np.uint8]) -> None:
+    both = Joined([pictures[:3], pictures[3:5]])
+    assert len(both) == 5
+    assert np.array_equal(both[4], pictures[4])
+    assert np.array_equal(both[1:5], pictures[1:5])
+    with pytest.raises(IndexError, match="picture 5"):
+        both[5]
+
+
+def imports_of_tensorflow(tree: ast.AST, *, top: bool) -> bool:
+    nodes = ast.iter_child_nodes(tree) if top else ast.walk(tree)
+    for node in nodes:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        if any(name.split(".")[0] in {"tensorflow", "torch", "jax"} for name in names):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", sorted(TRAINING.glob("*.py")), ids=lambda path: path.stem)
+def test_models_and_stages_train_on_any_backend(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not imports_of_tensorflow(tree, top=True)
+    if path.stem not in {"export", "progress"}:
+        assert not imports_of_tensorflow(tree, top=False)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.losses import (
+    FEATURE_MSE_WEIGHT,
+    PUBLISHED_MSE_WEIGHT,
+    Judge,
+    divergence,
+    middle_layers,
+    relative_error,
+)
+
+
+def test_the_divergence_is_zero_only_between_equals() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.0, 0.5, 0.5]], np.float32)
+    q = np.array([[0.1, 0.2, 0.7], [0.4, 0.3, 0.3]], np.float32)
+    assert float(divergence(p, p)) == 0
+    expected = np.mean([0.6 * np.log(7), np.log(0.5 / 0.3)])
+    assert float(divergence(p, q)) == pytest.approx(expected, rel=1e-4)
+    assert np.isfinite(float(divergence(q, p)))
+
+
+def test_the_relative_error_does_not_depend_on_the_scale() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 3, 4, 4, 5)).astype(np.float32)
+    assert float(relative_error(a, a)) == 0
+    assert float(relative_error(a, np.zeros_like(a))) == pytest.approx(1, rel=1e-4)
+    assert float(relative_error(10 * a, 10 * b)) == pytest.approx(
+        float(relative_error(a, b)), rel=1e-4
+    )
+
+
+def test_a_judge_matches_pixels_features_and_output(
+    small_classifier: Any, pictures: NDArray[np.uint8]
+) -> None:
+    assert [m.shape[1] for m in middle_layers(small_classifier)] == [None] * 3
+    judge = Judge(small_classifier)
+    assert not judge.model.trainable_variables
+    x = pictures[:2].astype(np.float32)
+    x_hat = np.clip(x + 40, 0, 255)
+    published, features = judge.published(x, x_hat), judge.features(x, x_hat)
+    mse = float(np.mean(np.square(x - x_hat)))
+    for terms in (published, features):
+        assert float(terms["mse"]) == pytest.approx(mse, rel=1e-3)
+        assert float(terms["kl"]) > 0
+    assert float(published["loss"]) == pytest.approx(
+        PUBLISHED_MSE_WEIGHT * mse / 255**2 + float(published["kl"]), rel=1e-4
+    )
+    assert float(features["loss"]) == pytest.approx(
+        float(features["kl"]) + float(features["features"]) + FEATURE_MSE_WEIGHT * mse, rel=1e-4
+    )
+    assert float(judge.features(x, x)["loss"]) == pytest.approx(0, abs=1e-6)
