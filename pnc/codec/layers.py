@@ -206,11 +206,11 @@ class Knowledge:
 
     def learn(self, layer: Layer, positions: NDArray[np.intp], values: NDArray[np.int16]) -> None:
         """Take in values at a layer's precision, unless something finer is known already."""
-        shifts = self.shifts[layer.channel]
+        known, shifts = self.values[layer.channel], self.shifts[layer.channel]
         coarser = shifts[positions] > layer.shift
         if not coarser.all():
             positions, values = positions[coarser], values[coarser]
-        self.values[layer.channel, positions] = values
+        known[positions] = values
         shifts[positions] = layer.shift
 
     def grid(self) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
@@ -315,6 +315,9 @@ def layer_values(
     Returns:
         int16 ``[len(new) + len(low)]``, in coded order.
     """
-    old = before[len(new) :]
-    refined = (old << layer.num_bits) + np.where(old < 0, -low, low)
-    return np.concatenate([new - plan.offset(layer), refined]).astype(np.int16)
+    values = before << layer.num_bits
+    values[: len(new)] = new - plan.offset(layer)
+    if len(low):
+        old = before[len(new) :]
+        values[len(new) :] += (np.sign(old) * low).astype(np.int16)
+    return values

@@ -154,4 +154,4 @@ def test_info_of_a_prefix_counts_what_arrived(codec: Codec, stream: bytes, num_b
     assert known == sorted(known, reverse=True)
     coded = math.fsum(layer.num_bytes for layer in info.layers)
     assert coded <= max(0, num_bytes - HEADER_BYTES)
-    assert coded > num_bytes - HEADER_BYTES - 6
+    assert coded > num_bytes - HEADER_BYTES - 10
