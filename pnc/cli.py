@@ -42,6 +42,7 @@ _SUMMARIES = {
     "serve": "Receive, decode, classify, store and show: the edge server.",
     "link": "Play a link: a radio between two pseudo-terminals.",
     "train": "Make a checkpoint, stage by stage.",
+    "bench": "Measure accuracy by bytes, beside the rivals, and what encoding costs.",
     "doctor": "Check runtimes, checkpoints, ports and permissions, and say what to do.",
 }
 """Help lines of the root, in order: listing commands must not load what they need."""
