@@ -105,8 +105,8 @@ BELT = Recipe(
     turn=True,
     pretrain_steps=150,
     distill_steps=500,
-    finetune_pictures=4000,
-    finetune_phases=(Phase(160, 0.75, min_area=0.7),),
+    finetune_pictures=6000,
+    finetune_phases=(Phase(192, 0.75, min_area=0.7),),
 )
 """From nothing but a seed, in less than an hour on two cores."""
 
