@@ -25,7 +25,15 @@ from training.architectures import (
 )
 from training.augment import crop_and_flip
 from training.layering import Layering, fit_layering
-from training.loop import Batch, LoopConfig, LoopState, averaging_momentum, fit, shuffled_indices
+from training.loop import (
+    JIT_COMPILE,
+    Batch,
+    LoopConfig,
+    LoopState,
+    averaging_momentum,
+    fit,
+    shuffled_indices,
+)
 from training.losses import Judge
 from training.pictures import Pictures
 from training.tail_drop import TailDrop
@@ -281,7 +289,7 @@ def train_autoencoder(
             use_ema=True,
             ema_momentum=averaging_momentum(config.num_steps),
         ),
-        jit_compile=False,
+        jit_compile=JIT_COMPILE,
     )
     whole_layers = not autoencoder.architecture.tells_received
     layering = autoencoder.plan_layering

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
 from training.augment import crop_and_flip, jitter_colour
-from training.loop import Batch, LoopConfig, LoopState, averaging_momentum, fit, shuffled_indices
+from training.loop import (
+    JIT_COMPILE,
+    Batch,
+    LoopConfig,
+    LoopState,
+    averaging_momentum,
+    fit,
+    shuffled_indices,
+)
 from training.pictures import Pictures
 
 
@@ -237,7 +245,7 @@ def train_classifier(
             use_ema=True,
             ema_momentum=averaging_momentum(num_steps),
         ),
-        jit_compile=False,
+        jit_compile=JIT_COMPILE,
     )
     trainer(np.zeros((1, 64, 64, 3), np.float32))
     state = fit(

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 Batch = tuple[Any, Any]
 BatchFunction = Callable[[int], Batch]
 
+JIT_COMPILE: bool | str = "auto" if keras.backend.backend() == "jax" else False
+"""For ``compile``: XLA slows TensorFlow down on a CPU, and JAX crawls without it."""
+
 PREFETCH_BATCHES = 4
 """Batches made ahead by the reader thread: enough to hide one slow read, small beside the model."""
 
@@ -293,7 +296,7 @@ def _evaluate(
     score: str,
     progress: Progress,
 ) -> None:
-    raw = [v.numpy() for v in model.trainable_variables]
+    raw = [np.array(v.numpy()) for v in model.trainable_variables]
     use_averaged_weights(model)
     figures = dict(evaluate())
     for variable, value in zip(model.trainable_variables, raw, strict=True):
@@ -315,6 +318,9 @@ def use_averaged_weights(model: keras.Model) -> None:
     """Put the optimizer's exponential moving averages into the model, where it keeps them."""
     if model.optimizer.use_ema:
         model.optimizer.finalize_variable_values(model.trainable_variables)
+        # On JAX variable and average now are one buffer, which the next call may give away.
+        for variable in model.trainable_variables:
+            variable.assign(np.array(variable.numpy()))
 
 
 def shuffled_indices(num_items: int, batch_size: int, step: int, seed: int) -> NDArray[np.int64]:

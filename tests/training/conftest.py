@@ -49,6 +49,10 @@ class TinyRun:
 
         return Run(self.recipe, self.folder, cache=self.cache)
 
+    def with_its_models(self) -> contextlib.AbstractContextManager[None]:
+        """Where its autoencoder can be loaded again."""
+        return small_models()
+
 
 @pytest.fixture(scope="session")
 def pictures() -> NDArray[np.uint8]:

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pnc.cli import main
+from training import recipe as module
+from training import speed
+from training.cli import app
+from training.recipe import BELT, STAGES, Recipe, Run
+
+COMMANDS = ("classifier", "pretrain", "distill", "finetune", "export", "run", "belt", "speed")
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Recipe, tuple[str, ...], Path]]:
+    """The stages that the command asks for, instead of their run."""
+    calls: list[tuple[Recipe, tuple[str, ...], Path]] = []
+
+    def run_stages(run: Run, stages: tuple[str, ...], out: Path) -> None:
+        calls.append((run.recipe, stages, out))
+        out.mkdir(parents=True, exist_ok=True)
+        card = {"accuracy": {"n": 2, "undamaged": 1.0}}
+        (out / "card.json").write_text(json.dumps(card), encoding="utf-8")
+
+    monkeypatch.setattr(module, "run_stages", run_stages)
+    return calls
+
+
+def test_help_lists_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert command in text
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
+
+
+def test_a_stage_gets_the_recipe_of_the_options(called: list[Any], tmp_path: Path) -> None:
+    options = [
+        *("--data", "photos", "--run", str(tmp_path / "run"), "--name", "mine", "--seed", "7"),
+        *("--teacher", "t.keras", "--extra", "more#even", "--exclude", "a*", "--loss", "published"),
+        *("--rename", "n01=tench", "--pretrain-steps", "5", "--distill-steps", "0"),
+        *("--architecture", "rtss23", "--window", "56"),
+    ]
+    result = CliRunner().invoke(app, ["distill", *options])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    recipe, stages, out = called[0]
+    assert stages == ("distill",)
+    assert out == Path("checkpoints/mine")
+    assert recipe == Recipe(
+        "mine",
+        "photos",
+        seed=7,
+        teacher="t.keras",
+        extra=("more#even",),
+        exclude=("a*",),
+        rename=("n01=tench",),
+        distill_loss="published",
+        pretrain_steps=5,
+        distill_steps=0,
+        architecture="rtss23",
+        window=56,
+    )
+
+
+def test_the_belt_is_one_command(called: list[Any], tmp_path: Path) -> None:
+    out = tmp_path / "belt"
+    result = CliRunner().invoke(app, ["belt", "--run", str(tmp_path / "run"), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert called == [(BELT, STAGES, out)]
+    assert json.loads(result.stdout) == {"checkpoint": str(out), "n": 2, "undamaged": 1.0}
+
+
+def test_bad_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = str(tmp_path / "missing")
+    assert main(["train", "classifier", "--data", missing, "--run", str(tmp_path / "run")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    last = captured.err.strip().splitlines()[-1]
+    assert last.startswith("pnc: error: ")
+    assert "no such folder" in last
+    assert "Traceback" not in captured.err
+
+
+def test_another_recipe_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], called: list[Any]
+) -> None:
+    run = str(tmp_path / "run")
+    assert main(["train", "run", "--data", "x", "--run", run, "--out", str(tmp_path / "o")]) == 0
+    assert main(["train", "run", "--data", "y", "--run", run]) == 1
+    assert "another recipe (data differ" in capsys.readouterr().err
+
+
+def test_speed_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "measure_speed", lambda steps, batch: {"n": steps, "b": batch})
+    out = tmp_path / "results" / "speed.json"
+    options = ["speed", "--out", str(out), "--steps", "2", "--batch-size", "1"]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads(out.read_text()) == {"n": 2, "b": 1}

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.codec import Codec
+from training.measure import measure_checkpoint
+
+
+class FakeCodec:
+    """Streams of 600 bytes; pictures are known by their brightness once 500 bytes arrived."""
+
+    classifier: Any
+
+    def __init__(self) -> None:
+        self.classifier = self
+
+    def encode(self, pixels: NDArray[np.uint8]) -> bytes:
+        return bytes([int(pixels[0, 0, 0])]) * 600
+
+    def decode(self, stream: bytes) -> NDArray[np.uint8]:
+        value = stream[0] if len(stream) >= 500 else 0
+        return np.full((224, 224, 3), value, np.uint8)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return (np.arange(4) == pixels[0, 0, 0]).astype(np.float32)
+
+
+def test_accuracy_by_bytes() -> None:
+    pictures = np.stack([np.full((224, 224, 3), value, np.uint8) for value in (0, 1, 2, 3)])
+    labels = np.array([0, 1, 2, 0])
+    calls: list[tuple[int, int]] = []
+    figures = measure_checkpoint(
+        cast("Codec", FakeCodec()),
+        pictures,
+        labels,
+        budgets=(256, 512),
+        on_progress=lambda done, count: calls.append((done, count)),
+    )
+    assert figures == {
+        "n": 4.0,
+        "undamaged": 0.75,
+        "at_256_bytes": 0.5,
+        "at_512_bytes": 0.75,
+        "mean_stream_bytes": 600.0,
+    }
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
