@@ -25,7 +25,8 @@ class FakeCodec:
         return np.full((224, 224, 3), value, np.uint8)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return (np.arange(4) == pixels[0, 0, 0]).astype(np.float32)
+        sure: NDArray[np.float32] = (np.arange(4) == pixels[0, 0, 0]).astype(np.float32)
+        return sure
 
 
 def test_accuracy_by_bytes() -> None:
