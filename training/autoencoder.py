@@ -71,6 +71,8 @@ class AutoencoderConfig:
     ``rtss23``."""
     seed: int = 0
     """Seed of order, crops and budgets."""
+    patience: int = 0
+    """Evaluations (eight a run) without a better score after which it stops early; 0: never."""
     max_seconds: float = float("inf")
     """Wall-clock budget, seconds."""
 
@@ -311,6 +313,12 @@ def train_autoencoder(
     return fit(
         trainer,
         batches(images, layering, config, whole_layers=whole_layers),
-        LoopConfig(config.num_steps, config.run_dir, max_seconds=config.max_seconds),
+        LoopConfig(
+            config.num_steps,
+            config.run_dir,
+            max_seconds=config.max_seconds,
+            patience=config.patience,
+            evaluate_every=max(1, config.num_steps // 8) if config.patience else 0,
+        ),
         evaluate=evaluate,
     )

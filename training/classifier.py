@@ -66,6 +66,8 @@ class ClassifierConfig:
     """Whether pictures may be turned by quarters: for things that lie at any angle."""
     seed: int = 0
     """Seed of initial weights, order and augmentation."""
+    patience: int = 0
+    """Evaluations (eight a run) without a better score after which it stops early; 0: never."""
     max_seconds: float = float("inf")
     """Wall-clock budget, seconds."""
 
@@ -255,6 +257,7 @@ def train_classifier(
             num_steps,
             config.run_dir,
             max_seconds=config.max_seconds,
+            patience=config.patience,
             evaluate_every=max(1, num_steps // 8),
         ),
         evaluate=lambda: {"score": accuracy(classifier, tune_images, tune_labels)},

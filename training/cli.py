@@ -104,6 +104,9 @@ def _stage_command(stage: str, text: str) -> None:
             int | None,
             typer.Option(min=28, help="Side of pretrain's windows, pixels; rtss23 only."),
         ] = None,
+        patience: Annotated[
+            int | None, typer.Option(min=0, help="Evaluations without gain before a stage stops.")
+        ] = None,
         out: OutOption = None,
     ) -> None:
         _prepare()
@@ -122,6 +125,7 @@ def _stage_command(stage: str, text: str) -> None:
             distill_steps=distill_steps,
             finetune_pictures=finetune_pictures,
             window=window,
+            patience=patience,
         )
         from training.recipe import STAGES
 

@@ -88,6 +88,8 @@ class Recipe:
     """Training pictures that are decoded for it."""
     report_pictures: int = 600
     """Pictures of the reported split that the card is measured on."""
+    patience: int = 0
+    """Evaluations (eight a stage) without a better score after which a stage stops; 0: never."""
     seed: int = 0
     """Seed of everything random."""
     notes: tuple[str, ...] = field(default=())
@@ -200,6 +202,7 @@ class Run:
             phases=recipe.phases,
             learning_rate=recipe.classifier_learning_rate,
             turn=recipe.turn,
+            patience=recipe.patience,
             seed=recipe.seed,
         )
         if stage == "finetune":
@@ -264,7 +267,12 @@ class Run:
     ) -> None:
         window = self.recipe.window if stage == "pretrain" else PICTURE_SIZE
         config = AutoencoderConfig(
-            self.folder / stage, steps, loss=loss, window=window, seed=self.recipe.seed
+            self.folder / stage,
+            steps,
+            loss=loss,
+            window=window,
+            patience=self.recipe.patience,
+            seed=self.recipe.seed,
         )
         train_autoencoder(autoencoder, self._all_train, config, judge=judge, tune_images=self._tune)
 
