@@ -17,8 +17,11 @@ COMMANDS = ("classifier", "pretrain", "distill", "finetune", "export", "run", "b
 
 
 @pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Recipe, tuple[str, ...], Path]]:
-    """The stages that the command asks for, instead of their run."""
+def called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> list[tuple[Recipe, tuple[str, ...], Path]]:
+    """The stages that the command asks for, instead of their run; in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
     calls: list[tuple[Recipe, tuple[str, ...], Path]] = []
 
     def run_stages(run: Run, stages: tuple[str, ...], out: Path) -> None:
