@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ from training.loop import (
 from training.losses import Judge
 from training.pictures import Pictures
 from training.tail_drop import TailDrop
+from training.towers import in_towers
 
 MIN_BUDGET_BYTES = 100
 """Smallest random byte budget of tail-drop: less than one packet."""
@@ -195,8 +197,8 @@ class AutoencoderTrainer(keras.Model):
 
     def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         """Decoded pictures; values outside 0..255 keep a faint gradient."""
-        pictures, cuts = inputs
-        x_hat = self._autoencoder.reconstruct(pictures, cuts, training=training)
+        reconstruct = functools.partial(self._autoencoder.reconstruct, training=training)
+        x_hat = in_towers(reconstruct, *inputs)
         clipped = ops.clip(x_hat, 0.0, 255.0)
         return clipped + 0.01 * (x_hat - clipped)
 

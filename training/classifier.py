@@ -27,6 +27,7 @@ from training.loop import (
     shuffled_indices,
 )
 from training.pictures import Pictures
+from training.towers import in_towers
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Phase:
     """Pictures a step."""
     min_area: float = 0.35
     """Smallest part of the picture that a crop keeps."""
+    jitter: float = 0.3
+    """Brightness, contrast and saturation each change by up to this share."""
 
 
 PHASES: tuple[Phase, ...] = (Phase(64, 5), Phase(96, 6), Phase(128, 7), Phase(160, 2, min_area=0.5))
@@ -64,6 +67,8 @@ class ClassifierConfig:
     """Weight of the teacher's term beside the labels' cross-entropy."""
     turn: bool = False
     """Whether pictures may be turned by quarters: for things that lie at any angle."""
+    drop: bool = True
+    """Whether dropout and stochastic depth act: runs of few epochs learn faster without."""
     seed: int = 0
     """Seed of initial weights, order and augmentation."""
     patience: int = 0
@@ -85,6 +90,21 @@ def build_classifier(num_classes: int) -> keras.Model:
     x = keras.layers.Dropout(0.2, name="top_dropout")(pooled)
     probabilities = keras.layers.Dense(num_classes, activation="softmax", name="predictions")(x)
     return keras.Model(trunk.input, probabilities, name="efficientnetb0")
+
+
+def ease_start(classifier: keras.Model) -> None:
+    """Make a fresh EfficientNetB0 nearly linear, so that it learns from its first step.
+
+    Every residual branch starts at zero (Goyal et al., arXiv 1706.02677, section 5.1), and every
+    squeeze-and-excitation gate nearly open.
+    """
+    names = {layer.name for layer in classifier.layers}
+    for layer in classifier.layers:
+        is_last = layer.name.endswith("project_bn")
+        if is_last and layer.name.replace("project_bn", "add") in names:
+            layer.gamma.assign(ops.zeros_like(layer.gamma))
+        elif layer.name.endswith("se_expand"):
+            layer.bias.assign(ops.full_like(layer.bias, 2.0))
 
 
 def start_from(classifier: keras.Model, file: Path) -> int:
@@ -128,8 +148,12 @@ class ClassifierTrainer(keras.Model):
 
     def call(self, pictures: Any, training: bool = False) -> tuple[Any, ...]:
         """Float RGB ``[n, h, w, 3]`` -> probabilities and, with a teacher, its imitated logits."""
-        pooled, probabilities = self.trunk(pictures, training=training)
-        return (probabilities, self.imitate(pooled)) if self.imitate else (probabilities,)
+
+        def tower(part: Any) -> tuple[Any, ...]:
+            pooled, probabilities = self.trunk(part, training=training)
+            return (probabilities, self.imitate(pooled)) if self.imitate else (probabilities,)
+
+        return in_towers(tower, pictures) if training else tower(pictures)
 
     def compute_loss(
         self,
@@ -181,7 +205,7 @@ def batches(
                 for i in picked
             ]
         )
-        x = jitter_colour(crops.astype(np.float32), rng)
+        x = jitter_colour(crops.astype(np.float32), rng, phase.jitter)
         y = (labels[picked],) if teacher is None else (labels[picked], teacher[picked])
         return x, y
 
@@ -229,6 +253,12 @@ def train_classifier(
     classifier = build_classifier(num_classes)
     if initial:
         start_from(classifier, initial)
+    else:
+        ease_start(classifier)
+    if not config.drop:
+        for layer in classifier.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
     trainer = ClassifierTrainer(classifier, 0 if teacher is None else teacher.shape[-1], config)
     make, num_steps = batches(images, labels, teacher, config)
     warmup = num_steps // 20

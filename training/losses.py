@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from pnc.codec.image import SIZE
+from training.towers import in_towers
 
 PUBLISHED_MSE_WEIGHT = 10.0
 """RTSS'23 minimises ``10 * MSE + KL`` with pictures in 0..1 (training code of the paper)."""
@@ -34,17 +36,21 @@ class Judge:
         self.model = keras.Model(classifier.input, [*stages, classifier.output])
         self.model.trainable = False
 
+    def _see(self, pictures: Any) -> Any:
+        """The middle layers and the output."""
+        return in_towers(functools.partial(self.model, training=False), pictures)
+
     def published(self, x: Any, x_hat: Any) -> dict[str, Any]:
         """``10 * MSE + KL`` of arXiv 2310.05306, section 4."""
         mse = ops.mean(ops.square(x - x_hat)) / 255.0**2
-        kl = divergence(self.model(x, training=False)[-1], self.model(x_hat, training=False)[-1])
+        kl = divergence(self._see(x)[-1], self._see(x_hat)[-1])
         return {"loss": PUBLISHED_MSE_WEIGHT * mse + kl, "kl": kl, "mse": mse * 255.0**2}
 
     def features(self, x: Any, x_hat: Any) -> dict[str, Any]:
         """KL of the output, relative error of four middle layers, a little error of the pixels."""
         mse = ops.mean(ops.square(x - x_hat))
-        clean = [ops.stop_gradient(t) for t in self.model(x, training=False)]
-        seen = self.model(x_hat, training=False)
+        clean = [ops.stop_gradient(t) for t in self._see(x)]
+        seen = self._see(x_hat)
         distance = sum(relative_error(a, b) for a, b in zip(clean[:-1], seen[:-1], strict=True))
         kl = divergence(clean[-1], seen[-1])
         return {

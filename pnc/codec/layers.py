@@ -207,8 +207,8 @@ class Knowledge:
     def learn(self, layer: Layer, positions: NDArray[np.intp], values: NDArray[np.int16]) -> None:
         """Take in values at a layer's precision, unless something finer is known already."""
         known, shifts = self.values[layer.channel], self.shifts[layer.channel]
-        coarser = shifts[positions] > layer.shift
-        if not coarser.all():
+        if shifts.min() <= layer.shift:
+            coarser = shifts[positions] > layer.shift
             positions, values = positions[coarser], values[coarser]
         known[positions] = values
         shifts[positions] = layer.shift
@@ -318,6 +318,6 @@ def layer_values(
     values = before << layer.num_bits
     values[: len(new)] = new - plan.offset(layer)
     if len(low):
-        old = before[len(new) :]
-        values[len(new) :] += (np.sign(old) * low).astype(np.int16)
+        negative = before[len(new) :] < 0
+        values[len(new) :] += np.where(negative, -low, low).astype(np.int16)
     return values

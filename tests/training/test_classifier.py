@@ -18,6 +18,7 @@ from training.classifier import (
     accuracy,
     batches,
     build_classifier,
+    ease_start,
     start_from,
     teacher_targets,
     train_classifier,
@@ -31,6 +32,30 @@ def test_efficientnet_for_any_number_of_classes() -> None:
     assert model.output_shape == (None, 5)
     assert 4_000_000 < model.count_params() < 4_100_000
     assert model.get_layer("avg_pool").output.shape == (None, 1280)
+
+
+def test_an_eased_network_passes_its_input_on() -> None:
+    model = build_classifier(5)
+    ease_start(model)
+    names = {layer.name for layer in model.layers if layer.name.endswith("_add")}
+    assert len(names) == 9
+    for name in names:
+        last = model.get_layer(name.replace("add", "project_bn"))
+        assert not np.any(np.asarray(last.gamma))
+    assert np.any(np.asarray(model.get_layer("block2a_project_bn").gamma))
+    assert np.all(np.asarray(model.get_layer("block3b_se_expand").bias) == 2)
+
+
+def test_dropout_can_be_turned_off(
+    small_classifier: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "build_classifier", lambda _: small_classifier)
+    flat = np.zeros((8, 224, 224, 3), np.uint8)
+    phases = (Phase(32, 1, batch_size=8),)
+    for drop, rate in ((True, 0.2), (False, 0.0)):
+        config = ClassifierConfig(tmp_path / str(drop), phases=phases, drop=drop)
+        model, _ = train_classifier(flat, LABELS, flat, LABELS, 3, config)
+        assert model.get_layer("top_dropout").rate == rate
 
 
 def test_a_start_copies_what_fits(
@@ -84,6 +109,14 @@ def test_batches_are_pure_functions_of_the_step(pictures: NDArray[np.uint8]) -> 
     assert x.max() <= 255
     without, _ = batches(pictures, LABELS, None, config)
     assert len(without(0)[1]) == 1
+
+
+def test_jitter_is_the_phases(pictures: NDArray[np.uint8]) -> None:
+    phase = Phase(224, 1, batch_size=8, min_area=1.0, jitter=0.0)
+    make, _ = batches(
+        np.full_like(pictures, 90), LABELS, None, ClassifierConfig(Path("unused"), phases=(phase,))
+    )
+    assert np.allclose(make(0)[0], 90, atol=1e-3)
 
 
 def test_crops_stay_in_the_picture(pictures: NDArray[np.uint8]) -> None:

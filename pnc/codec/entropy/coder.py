@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pnc.codec.entropy import backend
 from pnc.codec.entropy.prior import TOTAL, LayerPrior, Table
+from pnc.codec.entropy.range_coder import PRECISION
 from pnc.codec.layers import Knowledge, LayerPlan, layer_values, picture_symbols
 from pnc.errors import CorruptBitstreamError
 
@@ -33,6 +34,7 @@ MARGIN_WORDS = 6
 """Words coded beyond a cut. Two are the coder's state; a carry would have to run through all others
 to change a byte before the cut, which happens once in 2**128 runs and costs nothing then."""
 
+_IMPOSSIBLE = "corrupt stream: no picture is coded like this"
 
 Stretch = tuple[Table, NDArray[np.int32]]
 """Coded symbols that follow each other and the table that codes them."""
@@ -177,8 +179,9 @@ def decode_run(
         before = knowledge.before(layer)
         if before is None:
             return total
-        order = np.argsort(before != 0, kind="stable")[skip:]
-        num_zero = max(0, len(before) - int(np.count_nonzero(before)) - skip)
+        nonzero = before != 0
+        order = np.argsort(nonzero, kind="stable")[skip:]
+        num_zero = max(0, len(before) - int(np.count_nonzero(nonzero)) - skip)
         new = decoder.decode(prior.significance.model, num_zero)
         low = new[:0]
         if prior.refinement and len(new) == num_zero:
@@ -241,6 +244,11 @@ class _Interval:
         self.coder = encoder
         return num_determined
 
+    def surely_determines(self, num_symbols: int) -> bool:
+        """Whether the bytes reach beyond the next symbols, however unlikely these are."""
+        longest = num_symbols * PRECISION // 8 + 2 * WORD_BYTES
+        return self._num_unknown_bits(int(self.coder.pos()[0])) + 8 * longest <= 0
+
     @property
     def is_exhausted(self) -> bool:
         """Whether the next symbol depends on bytes that have not arrived."""
@@ -287,10 +295,17 @@ class _Decoder:
         Raises:
             CorruptBitstreamError: the bytes are not the beginning of any coded symbols.
         """
+        if self._interval.surely_determines(num_symbols):
+            try:
+                symbols = self._decoder.decode(model, num_symbols)
+            except AssertionError:
+                raise CorruptBitstreamError(_IMPOSSIBLE) from None
+            self._interval.coder.encode(symbols, model)
+            return symbols
         symbols = self._read(model, num_symbols)
         num_determined = self._interval.narrow(symbols, model)
         if num_determined == len(symbols) < num_symbols and not self._interval.is_exhausted:
-            raise CorruptBitstreamError("corrupt stream: no picture is coded like this")
+            raise CorruptBitstreamError(_IMPOSSIBLE)
         return symbols[:num_determined]
 
     def check_end(self) -> None:

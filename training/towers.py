@@ -1,0 +1,40 @@
+"""Towers: parts of a batch that run side by side in one graph.
+
+TensorFlow shares the work of one operation badly between a CPU's cores, and the work of two
+independent operations well: two half batches train 1.4 to 1.7 times as fast as the whole one.
+Batch normalisation then sees the statistics of its own part.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+NUM_TOWERS = 1 if keras.backend.backend() == "jax" else 2
+"""The same on every machine, so that a run is the same; XLA schedules JAX by itself."""
+
+
+def in_towers(function: Callable[..., Any], *inputs: Any) -> Any:
+    """Call ``function`` on each part of the batch and join what it returns.
+
+    Args:
+        function: takes one tensor ``[n, ...]`` for each of ``inputs``, returns such tensors in any
+            nesting.
+        inputs: tensors ``[n, ...]`` with one ``n``.
+
+    Returns:
+        What one call on the whole batch would, in the same nesting.
+    """
+    length = ops.shape(inputs[0])[0]
+    if isinstance(length, int) and length < NUM_TOWERS:
+        return function(*inputs)
+    places = [length * tower // NUM_TOWERS for tower in range(NUM_TOWERS + 1)]
+    parts = [
+        function(*(whole[start:end] for whole in inputs))
+        for start, end in itertools.pairwise(places)
+    ]
+    return keras.tree.map_structure(lambda *tensors: ops.concatenate(tensors), *parts)
