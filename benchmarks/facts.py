@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import os
 import platform
@@ -16,6 +18,7 @@ from PIL import features
 
 import pnc
 from pnc.codec.interpreter import find_runtime
+from pnc.replay.baselines import JPEG_XL_PLUGIN
 
 _ABSOLUTE = re.compile(r"(?<![\w./])/(?:[^\s/#=,]+/)*([^\s/#=,]+)")
 _MODEL_NUMBER = re.compile(r"\(.*?\)|@.*|\b\w*\d[\w-]*\b|\b(CPU|Processor|\w+-Core)\b")
@@ -49,6 +52,8 @@ def describe_versions() -> dict[str, str]:
         )
         if features.check(feature)
     }
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        libraries[JPEG_XL_PLUGIN] = importlib.metadata.version(JPEG_XL_PLUGIN)
     return {
         "pnc": pnc.__version__,
         "python": platform.python_version(),

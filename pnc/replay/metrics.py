@@ -1,9 +1,9 @@
 """What the benchmarks measure: bytes, fidelity, hits, and how sure a mean of them is.
 
 Which one should I use? `top_k_hits` with `bootstrap_interval` for accuracy at a budget,
-`paired_interval` for the difference of two codecs on the same pictures, `bytes_for_accuracy` and
-`mean_rate_change` to put a whole curve into one number; `psnr_db` and `ms_ssim` say how a picture
-looks, which is not what a classifier needs.
+`paired_interval` for the difference of two codecs on the same pictures, `pnc.replay.rates` to put a
+whole curve into one number; `psnr_db` and `ms_ssim` say how a picture looks, which is not what a
+classifier needs.
 """
 
 from __future__ import annotations
@@ -192,63 +192,16 @@ def paired_interval(
     )
 
 
-def bytes_for_accuracy(
-    num_bytes: Sequence[float], accuracy: Sequence[float], target: float
-) -> float | None:
-    """Return how many bytes reach an accuracy, None if the curve does not.
-
-    Linear in the logarithm of the bytes between the points around the first crossing; a target
-    below the first point gives None too, since nothing was measured there.
-
-    Args:
-        num_bytes: Rising, [points].
-        accuracy: [points].
-        target: Accuracy to reach.
-    """
-    for index in range(1, len(num_bytes)):
-        before, after = accuracy[index - 1], accuracy[index]
-        if before <= target <= after and after > before:
-            share = (target - before) / (after - before)
-            low, high = np.log(num_bytes[index - 1]), np.log(num_bytes[index])
-            return float(np.exp(low + share * (high - low)))
-    return None
-
-
-def mean_rate_change(
-    num_bytes: Sequence[float],
-    accuracy: Sequence[float],
-    reference_bytes: Sequence[float],
-    reference_accuracy: Sequence[float],
-) -> float | None:
-    """Return the mean change of bytes against a reference at equal accuracy: -0.2 is 20 % less.
-
-    As Bjontegaard's BD-rate (VCEG-M33), with accuracy for PSNR and straight lines for the cubic,
-    which overshoots on noisy curves. Over the accuracies that both curves reach; None if there are
-    none. Curves are made non-decreasing first: nobody has to send more to know less.
-    """
-    curves = []
-    for sizes, hits in ((num_bytes, accuracy), (reference_bytes, reference_accuracy)):
-        rising = np.maximum.accumulate(np.asarray(hits, np.float64))
-        strict = rising + 1e-9 * np.arange(rising.size)
-        curves.append((strict, np.log(np.asarray(sizes, np.float64))))
-    low = max(curve[0][0] for curve in curves)
-    high = min(curve[0][-1] for curve in curves)
-    if high <= low:
-        return None
-    at = np.linspace(low, high, 201)
-    ours, theirs = (np.interp(at, hits, sizes) for hits, sizes in curves)
-    return float(np.exp(np.mean(ours - theirs)) - 1.0)
-
-
 @lru_cache(maxsize=8)
-def _resampling(size: int, seed: int, num_resamples: int) -> NDArray[np.int64]:
+def resampling(size: int, seed: int, num_resamples: int) -> NDArray[np.int64]:
+    """Return which pictures each bootstrap resample draws, [num_resamples, size]."""
     return np.random.default_rng(seed).integers(size, size=(num_resamples, size))
 
 
 def _resampled_means(
     sample: NDArray[np.float64], seed: int, num_resamples: int
 ) -> NDArray[np.float64]:
-    means: NDArray[np.float64] = sample[_resampling(sample.size, seed, num_resamples)].mean(axis=1)
+    means: NDArray[np.float64] = sample[resampling(sample.size, seed, num_resamples)].mean(axis=1)
     return means
 
 

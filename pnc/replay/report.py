@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pnc.errors import ConfigError
-from pnc.replay.metrics import bytes_for_accuracy
+from pnc.replay.rates import bytes_for_accuracy
 
 RATE_ACCURACY_SCHEMA = "pnc.rate-accuracy/1"
 """Name and version of the JSON that this module reads; a change of meaning counts it up."""
@@ -29,10 +29,20 @@ RIVAL_COLOURS = {
     "avif": "#d9714e",
     "webp": "#3f6fb5",
     "jpeg": "#8a8f98",
+    "jpegxl": "#c28a0e",
     "jpeg2000": "#9a6fb0",
+    "rtss23-huffman": "#22262b",
 }
 OTHER_COLOURS = ("#b58900", "#6c4a3a", "#444444")
-RIVAL_MARKERS = {"avif-stripped": "D", "avif": "d", "webp": "s", "jpeg": "^", "jpeg2000": "v"}
+RIVAL_MARKERS = {
+    "avif-stripped": "D",
+    "avif": "d",
+    "webp": "s",
+    "jpeg": "^",
+    "jpegxl": "P",
+    "jpeg2000": "v",
+    "rtss23-huffman": "X",
+}
 INK = "#22262b"
 MUTED = "#6b7280"
 

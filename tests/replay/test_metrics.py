@@ -10,9 +10,7 @@ from pnc.replay.metrics import (
     MAX_PSNR_DB,
     bits_per_pixel,
     bootstrap_interval,
-    bytes_for_accuracy,
     luma,
-    mean_rate_change,
     ms_ssim,
     paired_interval,
     psnr_db,
@@ -24,11 +22,13 @@ Pixels = NDArray[np.uint8]
 
 
 def damage(kind: str) -> tuple[Pixels, Pixels]:
-    """A render and what is left of it, in integer arithmetic."""
-    x, _ = belt.render({"blocks": 0, "bands": 1, "wave": 2}[kind], seed=3)
+    """A picture of patches and slopes and what is left of it, in integer arithmetic."""
+    patches = np.random.default_rng(7).integers(0, 160, (28, 28, 3)).repeat(8, 0).repeat(8, 1)
+    slope = np.arange(224)
+    x = (patches + (slope[:, None, None] + 2 * slope[None, :, None]) // 7).astype(np.uint8)
     if kind == "blocks":
-        means = x.reshape(56, 4, 56, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
-        return x, means.repeat(4, 0).repeat(4, 1)
+        means = x.reshape(14, 16, 14, 16, 3).mean(axis=(1, 3)).astype(np.uint8)
+        return x, means.repeat(16, 0).repeat(16, 1)
     if kind == "bands":
         return x, (x // 48 * 48 + 24).clip(0, 255).astype(np.uint8)
     wave = np.arange(224)[None, :, None] % 80 - 20
@@ -38,9 +38,9 @@ def damage(kind: str) -> tuple[Pixels, Pixels]:
 @pytest.mark.parametrize(
     ("kind", "similarity", "decibels"),
     [
-        ("blocks", 0.95194036, 25.487143),
-        ("bands", 0.86229676, 23.293262),
-        ("wave", 0.59788054, 19.166721),
+        ("blocks", 0.39388272, 16.117533),
+        ("bands", 0.94685835, 24.481646),
+        ("wave", 0.85282367, 19.233574),
     ],
 )
 def test_fidelity_equals_tensorflow(kind: str, similarity: float, decibels: float) -> None:
@@ -154,28 +154,3 @@ def test_pairing_removes_what_both_share() -> None:
 def test_pairs_need_the_same_pictures() -> None:
     with pytest.raises(ConfigError, match="differ"):
         paired_interval([1.0], [1.0, 2.0])
-
-
-def test_bytes_for_accuracy_interpolates_in_the_logarithm() -> None:
-    sizes, accuracy = [512, 1024, 2048], [0.2, 0.6, 0.7]
-    assert bytes_for_accuracy(sizes, accuracy, 0.4) == pytest.approx(512 * 2**0.5)
-    assert bytes_for_accuracy(sizes, accuracy, 0.6) == pytest.approx(1024)
-    assert bytes_for_accuracy(sizes, accuracy, 0.1) is None
-    assert bytes_for_accuracy(sizes, accuracy, 0.8) is None
-
-
-def test_rate_change_of_half_the_bytes_is_minus_a_half() -> None:
-    accuracy = [0.2, 0.6, 0.7, 0.8]
-    sizes = np.array([512, 1024, 2048, 4096])
-    half = mean_rate_change((sizes / 2).tolist(), accuracy, sizes.tolist(), accuracy)
-    assert half == pytest.approx(-0.5)
-
-
-def test_rate_change_takes_the_best_of_less() -> None:
-    sizes = [512, 1024, 2048, 4096]
-    dip = mean_rate_change(sizes, [0.2, 0.6, 0.5, 0.8], sizes, [0.2, 0.6, 0.6, 0.8])
-    assert dip == pytest.approx(0.0, abs=1e-6)
-
-
-def test_rate_change_needs_a_common_accuracy() -> None:
-    assert mean_rate_change([1, 2], [0.1, 0.2], [1, 2], [0.3, 0.4]) is None
