@@ -25,12 +25,14 @@ from benchmarks.rate_accuracy import BUDGETS, CODECS, Plan, measure
 from pnc.codec.checkpoint import MANIFEST, search_folders
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError, PncError
+from pnc.replay.baselines import find_missing
 from pnc.replay.report import (
     check_rate_accuracy,
     draw_rate_accuracy,
     rate_accuracy_tables,
     write_between,
 )
+from pnc.replay.rtss23 import FAMILY as PUBLISHED
 
 RESULTS = Path("benchmarks/results")
 """Where results lie, relative to the root of the source tree."""
@@ -69,6 +71,10 @@ def rate_accuracy(
         map(str, BUDGETS)
     ),
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(help="Sets that Huffman tables are fitted to; those of --tune by default."),
+    ] = None,
     tune_limit: Annotated[
         int | None, typer.Option(min=1, help="Pictures of each tuning set; as --limit.")
     ] = None,
@@ -87,8 +93,9 @@ def rate_accuracy(
     plan = Plan(
         data=tuple(data),
         judges=tuple(judge),
-        codecs=tuple(codec or CODECS),
+        codecs=tuple(codec or installed_rivals()),
         tune=tuple(tune or ()),
+        train=tuple(train or ()),
         budgets=_parse_budgets(budgets),
         limit=limit,
         tune_limit=tune_limit,
@@ -165,7 +172,7 @@ def run_all(
         belt = Plan(
             data=("belt",),
             judges=("belt",),
-            codecs=("belt", *CODECS),
+            codecs=("belt", *installed_rivals()),
             tune=("belt#tune",),
             limit=limit or 300,
             tune_limit=min(limit or 100, 100),
@@ -177,8 +184,8 @@ def run_all(
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
     elif "photo" in known:
         typer.echo("rate-accuracy on photographs")
-        names = [name for name in ("photo", "rtss23") if name in known]
-        plan = photograph_plan(folder, names, limit or 300, processes)
+        rivals = [*installed_rivals(), *([PUBLISHED] if "rtss23" in known else [])]
+        plan = photograph_plan(folder, ["photo"], rivals, limit or 300, processes)
         _run_rate_accuracy(plan, RESULTS / "rate_accuracy.json")
     for name in sorted(known & {"belt", "photo"}):
         data = "belt" if folder is None or name == "belt" else photograph_sets(folder)[0]
@@ -195,14 +202,27 @@ def photograph_sets(folder: Path) -> tuple[str, str]:
     )
 
 
+def installed_rivals() -> list[str]:
+    """Return the rivals that run here; says on standard error which are left out, and why."""
+    missing = find_missing(CODECS)
+    for line in missing.values():
+        typer.echo(line, err=True)
+    return [name for name in CODECS if name not in missing]
+
+
 def photograph_plan(
-    folder: Path, checkpoints: Sequence[str], limit: int, num_processes: int
+    folder: Path,
+    checkpoints: Sequence[str],
+    rivals: Sequence[str],
+    limit: int,
+    num_processes: int,
 ) -> Plan:
     """Return what the README's table of photographs measures.
 
     Args:
         folder: Holds imagenet-sample-224, imagenette-224 and teacher, see docs/benchmarks.md.
         checkpoints: Ours; the first one's classifier is a judge, too.
+        rivals: See `benchmarks.codecs`.
         limit: Pictures of each set.
         num_processes: See `Plan`.
     """
@@ -215,10 +235,14 @@ def photograph_plan(
             f"EfficientNetB0={checkpoints[0]}",
             f"MobileNetV1-0.5={stranger},crop=0.875,report-only",
         ),
-        codecs=(*checkpoints, *CODECS),
+        codecs=(*checkpoints, *rivals),
         tune=(
             f"imagenet-sample={folder / 'imagenet-sample-224'}#even",
             f"imagenette-tune={folder / 'imagenette-224' / 'train'}#tune",
+        ),
+        train=(
+            f"imagenet-sample={folder / 'imagenet-sample-224'}#even",
+            f"imagenette-train={folder / 'imagenette-224' / 'train'}",
         ),
         limit=limit,
         tune_limit=min(limit, 100),

@@ -58,6 +58,16 @@ class JudgeSpec:
         """Changes whenever its predictions may: the key of caches."""
         return f"{self.digest} {self.crop}"
 
+    def describe(self) -> dict[str, Any]:
+        """Return what results say of it."""
+        return {
+            "name": self.name,
+            "sha256": self.digest,
+            "num_classes": len(self.classes),
+            "crop": self.crop,
+            "report_only": self.report_only,
+        }
+
 
 class Judge:
     """A loaded classifier."""

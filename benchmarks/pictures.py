@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,16 @@ class PictureSet:
     """Which part of its folder: "odd", "even", "tune", or "" for all."""
     pictures: tuple[PictureRef, ...]
     """In the order of the thinning, so that a larger limit only adds."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what results say of it: name, part, n, and a hash of its pictures."""
+        keys = " ".join(picture.key for picture in self.pictures)
+        return {
+            "name": self.name,
+            "part": self.part,
+            "n": len(self.pictures),
+            "sha256": hashlib.sha256(keys.encode()).hexdigest()[:32],
+        }
 
 
 def open_set(

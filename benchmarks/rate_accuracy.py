@@ -10,35 +10,34 @@ outcome is kept in `benchmarks.cache`, so that a killed run resumes and a larger
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.cache import Cache, Outcome
+from benchmarks.bench import KS, Bench, Columns, Job, OnProgress, Outcomes
+from benchmarks.cache import Cache
+from benchmarks.codecs import TABLE_PICTURES, fit_tables, is_rival, open_codec
 from benchmarks.facts import describe_command, describe_machine, describe_versions
-from benchmarks.judges import JudgeSpec, Labels, open_judges
-from benchmarks.pictures import PictureRef, PictureSet, open_set
-from benchmarks.work import UNDAMAGED, Cell, Task, fingerprint, open_codec, run_tasks
+from benchmarks.judges import JudgeSpec, open_judges
+from benchmarks.pictures import PictureSet, open_set
+from benchmarks.work import UNDAMAGED, Cell, fingerprint
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
-from pnc.replay.baselines import RIVALS, TITLES
-from pnc.replay.metrics import bootstrap_interval, paired_interval, top_k_hits
+from pnc.replay.baselines import TITLES
+from pnc.replay.metrics import bootstrap_interval, paired_interval
+from pnc.replay.rates import rate_change_interval
 from pnc.replay.report import RATE_ACCURACY_SCHEMA
 
 BUDGETS = (512, 1024, 2048, 3072, 4096)
 """Bytes; the published table's, in units of 1024 from the second on."""
 
-CODECS = ("jpeg", "webp", "avif", "avif-stripped")
+CODECS = ("jpeg", "webp", "avif", "avif-stripped", "jpegxl", "jpeg2000")
 """Rivals unless the caller names others."""
 
-KS = (1, 5)
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with what is being done, how many pictures are done, and of how many."""
+ACCURACIES = tuple(f"top{k}" for k in KS)
 
 Choice = dict[tuple[str, str, int], int]
 """From (judge, codec, budget) to the variant with the most hits on the tuning pictures."""
@@ -53,9 +52,11 @@ class Plan:
     judges: tuple[str, ...]
     """See `benchmarks.judges`."""
     codecs: tuple[str, ...]
-    """Checkpoints and rivals; differences are to the first checkpoint."""
+    """See `benchmarks.codecs`; differences are to the first checkpoint of ours."""
     tune: tuple[str, ...] = ()
     """Sets that rivals' variants are chosen on."""
+    train: tuple[str, ...] = ()
+    """Sets that Huffman tables are fitted to; the tuning sets if none."""
     budgets: tuple[int, ...] = BUDGETS
     """Bytes."""
     limit: int | None = None
@@ -87,17 +88,20 @@ def measure(plan: Plan, on_progress: OnProgress | None = None) -> dict[str, Any]
     tune_limit = plan.tune_limit if plan.tune_limit is not None else plan.limit
     sets = [open_set(s, fit=plan.fit, limit=plan.limit, seed=plan.seed) for s in plan.data]
     tuning = [open_set(s, fit=plan.fit, limit=tune_limit, seed=plan.seed) for s in plan.tune]
+    training = [open_set(s, fit=plan.fit, limit=TABLE_PICTURES, seed=plan.seed) for s in plan.train]
+    codecs = [fit_tables(c, training or tuning, plan.fit, plan.cache) for c in plan.codecs]
+    plan = replace(plan, codecs=tuple(codecs))
     names = {codec: open_codec(codec)[0].family for codec in plan.codecs}
     if len(set(names.values())) < len(names):
         raise ConfigError("two codecs have one name; name each once")
     cache = Cache(plan.cache / "outcomes.sqlite")
     try:
-        bench = _Bench(plan, judges, labels, cache, report)
-        choice = bench.choose(tuning)
-        rows, undamaged = bench.report(sets, choice)
+        bench = Bench(judges, labels, cache, plan.fit, plan.num_processes, report)
+        choice = choose_variants(bench, plan, tuning)
+        tables = _report(bench, plan, sets, choice)
     finally:
         cache.close()
-    own = [name for codec, name in names.items() if codec not in RIVALS]
+    own = [name for codec, name in names.items() if not is_rival(codec)]
     return {
         "schema": RATE_ACCURACY_SCHEMA,
         "command": describe_command(),
@@ -111,231 +115,174 @@ def measure(plan: Plan, on_progress: OnProgress | None = None) -> dict[str, Any]
             {
                 "name": name,
                 "title": TITLES.get(name, name),
-                "is_rival": codec in RIVALS,
+                "is_rival": is_rival(codec),
                 "fingerprint": hashlib.sha256(
                     " ".join(v.fingerprint for v in open_codec(codec)).encode()
                 ).hexdigest()[:16],
             }
             for codec, name in names.items()
         ],
-        "judges": [
-            {
-                "name": judge.name,
-                "sha256": judge.digest,
-                "num_classes": len(judge.classes),
-                "crop": judge.crop,
-                "report_only": judge.report_only,
-            }
-            for judge in judges
-        ],
-        "sets": [_describe_set(s) for s in sets],
-        "tuning_sets": [_describe_set(s) for s in tuning],
-        "undamaged": undamaged,
-        "results": rows,
+        "judges": [judge.describe() for judge in judges],
+        "sets": [pictures.describe() for pictures in sets],
+        "tuning_sets": [pictures.describe() for pictures in tuning],
+        **tables,
     }
 
 
-class _Bench:
-    """Judges and cache of one run, and what to do with them."""
+def choose_variants(bench: Bench, plan: Plan, sets: Sequence[PictureSet]) -> Choice:
+    """Return the best variant for each judge, codec and budget.
 
-    def __init__(
-        self,
-        plan: Plan,
-        judges: Sequence[JudgeSpec],
-        labels: Labels,
-        cache: Cache,
-        on_progress: OnProgress,
-    ) -> None:
-        self._plan = plan
-        self._judges = judges
-        self._labels = labels
-        self._cache = cache
-        self._on_progress = on_progress
-
-    def choose(self, sets: Sequence[PictureSet]) -> Choice:
-        """Return the best variant for each judge, codec and budget."""
-        plan = self._plan
-        variants = {codec: range(len(open_codec(codec))) for codec in plan.codecs}
-        choice: Choice = {}
-        open_ones = [codec for codec in plan.codecs if len(variants[codec]) > 1]
-        cells = [
-            Cell(codec, variant, budget)
-            for codec in open_ones
-            for variant in variants[codec]
-            for budget in plan.budgets
-        ]
-        choosing = [judge for judge in self._judges if not judge.report_only]
-        jobs = [
-            (picture, cells, judges)
-            for pictures in sets
-            if open_ones and (judges := self._knowing(pictures, choosing))
-            for picture in pictures.pictures
-        ]
-        self._complete("tuning rivals", jobs)
-        tuned = [j for j in choosing if any(j in judges for _, _, judges in jobs)]
-        if open_ones and not tuned:
-            raise ConfigError(
-                "rivals need pictures to be tuned on, with labels that a judge knows; "
-                "name some with --tune"
-            )
-        hits: dict[tuple[str, Cell], float] = {}
-        for picture, _, judges in jobs:
-            outcomes = self._cache.read(picture.key)
-            for judge in judges:
-                label = self._target(judge, picture)
-                for cell in cells:
-                    guesses = outcomes[fingerprint(cell), cell.budget].predictions[
-                        judge.fingerprint
-                    ]
-                    key = (judge.name, cell)
-                    hits[key] = hits.get(key, 0) + sum(label in guesses[:k] for k in KS)
-        for judge in self._judges:
-            guide = judge if judge in tuned or not tuned else tuned[0]
-            for codec in plan.codecs:
-                for budget in plan.budgets:
-                    scores = [
-                        hits.get((guide.name, Cell(codec, variant, budget)), 0.0)
-                        for variant in variants[codec]
-                    ]
-                    choice[judge.name, codec, budget] = int(np.argmax(scores))
-        return choice
-
-    def report(
-        self, sets: Sequence[PictureSet], choice: Choice
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the rows of all codecs, and those of the undamaged pictures."""
-        undamaged_cell = Cell(UNDAMAGED, 0, 0)
-        jobs = []
-        for pictures in sets:
-            judges = self._knowing(pictures, self._judges)
-            if not judges:
-                raise ConfigError(
-                    f"{pictures.name}: no judge knows its labels, such as "
-                    f"{pictures.pictures[0].label!r}; add one with --judge"
-                )
-            wanted = {judge.name for judge in judges}
-            cells = {
-                Cell(codec, variant, budget)
-                for (judge_name, codec, budget), variant in choice.items()
-                if judge_name in wanted
-            }
-            ordered = [undamaged_cell, *sorted(cells, key=lambda c: (c.codec, c.variant, c.budget))]
-            jobs += [(picture, ordered, judges) for picture in pictures.pictures]
-        self._complete("measuring", jobs)
-        rows: list[dict[str, Any]] = []
-        undamaged: list[dict[str, Any]] = []
-        for pictures in sets:
-            outcomes = [self._cache.read(picture.key) for picture in pictures.pictures]
-            for judge in self._knowing(pictures, self._judges):
-                targets = [self._target(judge, p) for p in pictures.pictures]
-                head = {"set": pictures.name, "judge": judge.name, "n": len(targets)}
-                whole = self._columns(outcomes, undamaged_cell, judge, targets)
-                undamaged.append({**head, **self._intervals(whole, ("top1", "top5"))})
-                rows += self._rows(head, outcomes, judge, targets, choice)
-        return rows, undamaged
-
-    def _rows(
-        self,
-        head: dict[str, Any],
-        outcomes: Sequence[dict[tuple[str, int], Outcome]],
-        judge: JudgeSpec,
-        targets: Sequence[int],
-        choice: Choice,
-    ) -> list[dict[str, Any]]:
-        rows = []
-        own = next((codec for codec in self._plan.codecs if codec not in RIVALS), None)
-        for budget in sorted(self._plan.budgets):
-            columns = {}
-            for codec in self._plan.codecs:
-                cell = Cell(codec, choice[judge.name, codec, budget], budget)
-                columns[codec] = self._columns(outcomes, cell, judge, targets)
-            for codec, values in columns.items():
-                contender = open_codec(codec)[choice[judge.name, codec, budget]]
-                fits = values["bytes"][values["bytes"] > 0]
-                row = {
-                    **head,
-                    "codec": contender.family,
-                    "budget": budget,
-                    "setting": contender.setting,
-                    "num_misfits": int((values["bytes"] == 0).sum()),
-                    "mean_bytes": round(float(fits.mean()), 1) if fits.size else None,
-                    **self._intervals(values, ("top1", "top5", "psnr_db", "ms_ssim")),
-                }
-                if own is not None and codec != own:
-                    for name in ("top1", "top5"):
-                        difference = paired_interval(
-                            values[name], columns[own][name], seed=self._plan.seed
-                        )
-                        row[f"{name}_less_reference"] = difference.to_json()
-                rows.append(row)
-        return rows
-
-    def _columns(
-        self,
-        outcomes: Sequence[dict[tuple[str, int], Outcome]],
-        cell: Cell,
-        judge: JudgeSpec,
-        targets: Sequence[int],
-    ) -> dict[str, NDArray[np.float64]]:
-        """Return one value a picture of everything that is measured in a cell."""
-        found = [known[fingerprint(cell), cell.budget] for known in outcomes]
-        predictions = [outcome.predictions[judge.fingerprint] for outcome in found]
-        columns: dict[str, NDArray[np.float64]] = {
-            "bytes": np.array([len(o.stream or b"") for o in found], np.float64),
-            "psnr_db": np.array([o.psnr_db for o in found]),
-            "ms_ssim": np.array([o.ms_ssim for o in found]),
-        }
-        for k in KS:
-            columns[f"top{k}"] = top_k_hits(predictions, targets, k).astype(np.float64)
-        return columns
-
-    def _intervals(
-        self, columns: dict[str, NDArray[np.float64]], names: Iterable[str]
-    ) -> dict[str, dict[str, float]]:
-        seed = self._plan.seed
-        return {name: bootstrap_interval(columns[name], seed=seed).to_json() for name in names}
-
-    def _target(self, judge: JudgeSpec, picture: PictureRef) -> int:
-        index = self._labels.index(judge, picture.label)
-        assert index is not None, "judges are asked only for sets whose labels they know"
-        return index
-
-    def _knowing(self, pictures: PictureSet, judges: Sequence[JudgeSpec]) -> list[JudgeSpec]:
-        """Return the judges that know all labels of a set."""
-        labels = {picture.label for picture in pictures.pictures}
-        return [
-            judge
-            for judge in judges
-            if all(self._labels.index(judge, label) is not None for label in labels)
-        ]
-
-    def _complete(
-        self, what: str, jobs: Sequence[tuple[PictureRef, list[Cell], list[JudgeSpec]]]
-    ) -> None:
-        """Do what the cache does not know of yet."""
-        tasks = []
-        for picture, cells, judges in jobs:
-            known = self._cache.read(picture.key)
-            missing = []
+    Raises:
+        ConfigError: There are variants, but no pictures to choose on.
+    """
+    variants = {codec: range(len(open_codec(codec))) for codec in plan.codecs}
+    open_ones = [codec for codec in plan.codecs if len(variants[codec]) > 1]
+    cells = [
+        Cell(codec, variant, budget)
+        for codec in open_ones
+        for variant in variants[codec]
+        for budget in plan.budgets
+    ]
+    choosing = [judge for judge in bench.judges if not judge.report_only]
+    jobs: list[Job] = [
+        (picture, cells, judges)
+        for pictures in sets
+        if open_ones and (judges := bench.knowing(pictures, choosing))
+        for picture in pictures.pictures
+    ]
+    bench.complete("tuning rivals", jobs)
+    tuned = [j for j in choosing if any(j in judges for _, _, judges in jobs)]
+    if open_ones and not tuned:
+        raise ConfigError(
+            "rivals need pictures to be tuned on, with labels that a judge knows; "
+            "name some with --tune"
+        )
+    hits: dict[tuple[str, Cell], float] = {}
+    for picture, _, judges in jobs:
+        outcomes = bench.cache.read(picture.key)
+        for judge in judges:
+            label = bench.target(judge, picture)
             for cell in cells:
-                outcome = known.get((fingerprint(cell), cell.budget))
-                asked = outcome.predictions if outcome else {}
-                unasked = tuple(j for j in judges if j.fingerprint not in asked)
-                if outcome is None or unasked:
-                    missing.append((cell, outcome, unasked))
-            if missing:
-                tasks.append(Task(picture, self._plan.fit, tuple(missing)))
-        self._on_progress(what, 0, len(tasks))
-        for done, (picture, outcomes) in enumerate(run_tasks(tasks, self._plan.num_processes), 1):
-            self._cache.write(picture.key, outcomes)
-            self._on_progress(what, done, len(tasks))
+                outcome = outcomes[fingerprint(cell), cell.budget]
+                guesses = outcome.predictions[judge.fingerprint]
+                key = (judge.name, cell)
+                hits[key] = hits.get(key, 0) + sum(label in guesses[:k] for k in KS)
+    choice: Choice = {}
+    for judge in bench.judges:
+        guide = judge if judge in tuned or not tuned else tuned[0]
+        for codec in plan.codecs:
+            for budget in plan.budgets:
+                scores = [
+                    hits.get((guide.name, Cell(codec, variant, budget)), 0.0)
+                    for variant in variants[codec]
+                ]
+                choice[judge.name, codec, budget] = int(np.argmax(scores))
+    return choice
 
 
-def _describe_set(pictures: PictureSet) -> dict[str, Any]:
-    keys = " ".join(picture.key for picture in pictures.pictures)
+def _report(
+    bench: Bench, plan: Plan, sets: Sequence[PictureSet], choice: Choice
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the undamaged pictures, of all codecs, and the rate changes."""
+    undamaged_cell = Cell(UNDAMAGED, 0, 0)
+    jobs: list[Job] = []
+    for pictures in sets:
+        judges = bench.judges_of(pictures)
+        wanted = {judge.name for judge in judges}
+        cells = {
+            Cell(codec, variant, budget)
+            for (judge_name, codec, budget), variant in choice.items()
+            if judge_name in wanted
+        }
+        ordered = [undamaged_cell, *sorted(cells, key=lambda c: (c.codec, c.variant, c.budget))]
+        jobs += [(picture, ordered, judges) for picture in pictures.pictures]
+    bench.complete("measuring", jobs)
+    tables: dict[str, list[dict[str, Any]]] = {"undamaged": [], "results": [], "rate_changes": []}
+    for pictures in sets:
+        outcomes = bench.read(pictures)
+        for judge in bench.judges_of(pictures):
+            head = {"set": pictures.name, "judge": judge.name, "n": len(pictures.pictures)}
+            whole = bench.columns(outcomes, undamaged_cell, judge, pictures)
+            tables["undamaged"].append({**head, **_intervals(whole, ACCURACIES, plan.seed)})
+            columns = _collect(bench, plan, outcomes, judge, pictures, choice)
+            tables["results"] += _rows(plan, head, columns, judge, choice)
+            tables["rate_changes"] += _rate_changes(plan, head, columns)
+    return tables
+
+
+def _collect(
+    bench: Bench,
+    plan: Plan,
+    outcomes: Outcomes,
+    judge: JudgeSpec,
+    pictures: PictureSet,
+    choice: Choice,
+) -> dict[tuple[str, int], Columns]:
+    """Return the columns of each codec and budget."""
     return {
-        "name": pictures.name,
-        "part": pictures.part,
-        "n": len(pictures.pictures),
-        "sha256": hashlib.sha256(keys.encode()).hexdigest()[:32],
+        (codec, budget): bench.columns(
+            outcomes, Cell(codec, choice[judge.name, codec, budget], budget), judge, pictures
+        )
+        for budget in sorted(plan.budgets)
+        for codec in plan.codecs
     }
+
+
+def _rows(
+    plan: Plan,
+    head: dict[str, Any],
+    columns: dict[tuple[str, int], Columns],
+    judge: JudgeSpec,
+    choice: Choice,
+) -> list[dict[str, Any]]:
+    rows = []
+    own = _first_own(plan)
+    for (codec, budget), values in columns.items():
+        contender = open_codec(codec)[choice[judge.name, codec, budget]]
+        fits = values["bytes"][values["bytes"] > 0]
+        row = {
+            **head,
+            "codec": contender.family,
+            "budget": budget,
+            "setting": contender.setting,
+            "num_misfits": int((values["bytes"] == 0).sum()),
+            "mean_bytes": round(float(fits.mean()), 1) if fits.size else None,
+            **_intervals(values, (*ACCURACIES, "psnr_db", "ms_ssim"), plan.seed),
+        }
+        if own is not None and codec != own:
+            for name in ACCURACIES:
+                difference = paired_interval(
+                    values[name], columns[own, budget][name], seed=plan.seed
+                )
+                row[f"{name}_less_reference"] = difference.to_json()
+        rows.append(row)
+    return rows
+
+
+def _rate_changes(
+    plan: Plan, head: dict[str, Any], columns: dict[tuple[str, int], Columns]
+) -> list[dict[str, Any]]:
+    """Return what the reference's bytes are against every other codec's, at equal accuracy."""
+    own, budgets = _first_own(plan), sorted(plan.budgets)
+    if own is None or len(budgets) < 2:
+        return []
+    rows = []
+    for codec in plan.codecs:
+        if codec == own:
+            continue
+        row = {**head, "codec": open_codec(codec)[0].family}
+        for name in ACCURACIES:
+            ours, theirs = (
+                [columns[side, budget][name] for budget in budgets] for side in (own, codec)
+            )
+            row[name] = rate_change_interval(budgets, ours, theirs, seed=plan.seed).to_json()
+        rows.append(row)
+    return rows
+
+
+def _first_own(plan: Plan) -> str | None:
+    return next((codec for codec in plan.codecs if not is_rival(codec)), None)
+
+
+def _intervals(columns: Columns, names: Iterable[str], seed: int) -> dict[str, dict[str, float]]:
+    return {name: bootstrap_interval(columns[name], seed=seed).to_json() for name in names}

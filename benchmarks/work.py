@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cache import Outcome
+from benchmarks.codecs import open_codec
 from benchmarks.judges import Judge, JudgeSpec
 from benchmarks.pictures import PictureRef
-from pnc.codec.codec import Codec
 from pnc.codec.image import Fit
-from pnc.replay.baselines import RIVALS, Contender, OwnStreams, open_family
 from pnc.replay.metrics import ms_ssim, psnr_db
 
 UNDAMAGED = "undamaged"
@@ -35,7 +34,7 @@ class Cell:
     """One contender within one budget."""
 
     codec: str
-    """A rival, a checkpoint by name or folder, or `UNDAMAGED`."""
+    """See `benchmarks.codecs`, or `UNDAMAGED`."""
     variant: int
     """Which of its variants."""
     budget: int
@@ -50,19 +49,6 @@ class Task:
     fit: Fit
     cells: tuple[tuple[Cell, Outcome | None, tuple[JudgeSpec, ...]], ...]
     """Cells, what is known of each, and the judges still to be asked."""
-
-
-@lru_cache(maxsize=32)
-def open_codec(name: str) -> tuple[Contender, ...]:
-    """Return the variants of a rival, or of a checkpoint its only one.
-
-    Raises:
-        ConfigError: This Pillow was built without the rival.
-        CheckpointError: No such checkpoint.
-    """
-    if name in RIVALS:
-        return tuple(open_family(name))
-    return (OwnStreams(Codec.load(name)),)
 
 
 @lru_cache(maxsize=8)

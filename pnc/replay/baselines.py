@@ -506,5 +506,6 @@ TITLES = {
     "avif-stripped": "AVIF, container stripped",
     "jpegxl": "JPEG XL",
     "jpeg2000": "JPEG 2000",
+    "rtss23-huffman": "published, whole features",
 }
 """What tables and plots call them."""

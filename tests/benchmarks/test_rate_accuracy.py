@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import rate_accuracy
+from benchmarks import bench
 from benchmarks.pictures import PictureRef, open_set
 from benchmarks.rate_accuracy import Plan, measure
 from benchmarks.work import Task, run_tasks
@@ -60,7 +60,7 @@ def test_second_run_does_nothing_and_says_the_same(
         done.append(len(tasks))
         return run_tasks(tasks, num_processes)
 
-    monkeypatch.setattr(rate_accuracy, "run_tasks", count)
+    monkeypatch.setattr(bench, "run_tasks", count)
     assert measure(plan) == first
     assert done == [0, 0]
 
@@ -73,7 +73,7 @@ def test_killed_run_resumes_where_it_stopped(plan: Plan, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(rate_accuracy, "run_tasks", stop_after_one)
+        patch.setattr(bench, "run_tasks", stop_after_one)
         with pytest.raises(KeyboardInterrupt):
             measure(plan)
     seen: list[PictureRef] = []
@@ -83,7 +83,7 @@ def test_killed_run_resumes_where_it_stopped(plan: Plan, monkeypatch: pytest.Mon
         return run_tasks(tasks, num_processes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rate_accuracy, "run_tasks", look)
+        patch.setattr(bench, "run_tasks", look)
         assert measure(plan) == whole
     assert len(seen) == 3
 
@@ -99,7 +99,7 @@ def test_another_judge_needs_no_encoding(
         known.extend(outcome is not None for task in tasks for _, outcome, _ in task.cells)
         return run_tasks(tasks, num_processes)
 
-    monkeypatch.setattr(rate_accuracy, "run_tasks", look)
+    monkeypatch.setattr(bench, "run_tasks", look)
     results = measure(more)
     assert known
     assert all(known)

@@ -1,0 +1,115 @@
+"""What can be measured, by text; a text is also what travels to the processes.
+
+webp, avif, ...             a rival of Pillow's, see `pnc.replay.baselines`
+rtss23-huffman              the published transmission over the checkpoint ``rtss23``
+rtss23-huffman=SOURCE       over another checkpoint of that architecture, or an ``.npz`` file
+NAME or FOLDER              a checkpoint of ours
+NAME?mtu=64&loss=0.2&seed=1 its packets, some of them lost
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from benchmarks.pictures import PictureSet
+from pnc.codec.codec import Codec
+from pnc.codec.image import Fit
+from pnc.errors import ConfigError
+from pnc.replay.baselines import RIVALS, Contender, OwnStreams, open_family
+from pnc.replay.huffman import HuffmanCode
+from pnc.replay.loss import LossyPackets
+from pnc.replay.rtss23 import FAMILY as PUBLISHED
+from pnc.replay.rtss23 import PublishedFeatures, fit_codes, read_tables, write_tables
+from pnc.replay.rtss23_network import Network, open_network
+
+TABLE_PICTURES = 500
+"""Pictures of each set that Huffman tables are fitted to: half a million symbols a feature."""
+
+_TABLES = ",tables="
+
+
+def is_rival(text: str) -> bool:
+    """Return whether a text names a rival rather than a checkpoint of ours."""
+    return text in RIVALS or _is_published(text)
+
+
+@lru_cache(maxsize=256)
+def open_codec(text: str) -> tuple[Contender, ...]:
+    """Return the variants of a rival, or of anything else its only one.
+
+    Raises:
+        ConfigError: The rival is not installed, or the published one has no tables yet.
+        CheckpointError: No such checkpoint.
+    """
+    if text in RIVALS:
+        return tuple(open_family(text))
+    if _is_published(text):
+        source, tables = _split_published(text)
+        network = _open_network(source)
+        lengths = read_tables(Path(tables)) if tables else network.huffman_lengths
+        if lengths is None:
+            raise ConfigError(f"{text}: has no Huffman tables; fit them with `fit_tables`")
+        return (PublishedFeatures(network, tuple(HuffmanCode(row) for row in lengths)),)
+    checkpoint, question, options = text.partition("?")
+    if not question:
+        return (OwnStreams(_load(text)),)
+    given = {key: values[0] for key, values in parse_qs(options).items()}
+    mtu, loss, seed = int(given["mtu"]), float(given["loss"]), int(given["seed"])
+    return (LossyPackets(_load(checkpoint), mtu, loss, seed),)
+
+
+def name_lossy(checkpoint: str, mtu_bytes: int, loss: float, seed: int) -> str:
+    """Return the text of a checkpoint's packets of which some are lost."""
+    return f"{checkpoint}?mtu={mtu_bytes}&loss={loss}&seed={seed}"
+
+
+def fit_tables(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> str:
+    """Return a codec's text with the Huffman tables that it lacks, fitted once and kept.
+
+    Args:
+        text: Any codec; only the published one needs something.
+        sets: Pictures to fit to, none of which is reported on.
+        fit: How they are made square.
+        cache: Folder for the tables.
+
+    Raises:
+        ConfigError: There are no pictures.
+        CheckpointError: No such checkpoint.
+        ImageError: A picture cannot be read.
+    """
+    if not _is_published(text):
+        return text
+    source, tables = _split_published(text)
+    network = _open_network(source)
+    if tables or network.huffman_lengths is not None:
+        return text
+    pictures = [picture for part in sets for picture in part.pictures[:TABLE_PICTURES]]
+    keys = " ".join([network.fingerprint, fit, *(picture.key for picture in pictures)])
+    path = cache / f"huffman-{hashlib.sha256(keys.encode()).hexdigest()[:16]}.json"
+    if not path.is_file():
+        write_tables(path, fit_codes(network, (picture.load(fit) for picture in pictures)))
+    return f"{PUBLISHED}={source}{_TABLES}{path}"
+
+
+@lru_cache(maxsize=8)
+def _load(checkpoint: str) -> Codec:
+    return Codec.load(checkpoint)
+
+
+@lru_cache(maxsize=4)
+def _open_network(source: str) -> Network:
+    return open_network(source)
+
+
+def _is_published(text: str) -> bool:
+    return text.partition("=")[0] == PUBLISHED
+
+
+def _split_published(text: str) -> tuple[str, str]:
+    """Return the source of the network, and the path of the tables if the text has one."""
+    source, _, tables = text.partition("=")[2].partition(_TABLES)
+    return source or "rtss23", tables
