@@ -224,14 +224,21 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
     best = [max(cells[i][metric]["value"] for cells in rows.values()) for i in range(len(budgets))]
     target = 0.95 * whole[metric]["value"]
     share = "95 % of undamaged"
+    changes = {
+        row["codec"]: row[metric]
+        for row in results.get("rate_changes", [])
+        if (row["set"], row["judge"]) == (set_name, judge)
+    }
+    ours = f" {results['reference']}: bytes at equal {_title(metric)} |" if changes else ""
     lines = [
         f"**{set_name}, judged by {judge}** (n = {whole['n']}; undamaged: top-1 "
         f"{_percent(whole['top1'])}, top-5 {_percent(whole['top5'])}). "
         f"Each cell: top-1 / top-5 in percent; bold: the best {_title(metric)}; half-widths of the "
         f"95 % intervals are at most {_widest(rows, metric):.1f} points.",
         "",
-        f"| bytes at most | {' | '.join(f'{b:,}' for b in budgets)} | {_title(metric)} {share} |",
-        f"|---|{'---:|' * len(budgets)}---:|",
+        f"| bytes at most | {' | '.join(f'{b:,}' for b in budgets)} | {_title(metric)} {share} |"
+        + ours,
+        f"|---|{'---:|' * len(budgets)}---:|{'---:|' if changes else ''}",
     ]
     for codec in results["codecs"]:
         cells = rows[codec["name"]]
@@ -243,6 +250,8 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
             list(budgets), [cell[metric]["value"] for cell in cells], target
         )
         texts.append(f"{round(needed):,} bytes" if needed else f"over {budgets[-1]:,}")
+        if changes:
+            texts.append(_change(changes.get(codec["name"])))
         title = codec["title"]
         lines.append(f"| {title if codec['is_rival'] else f'**{title}**'} | {' | '.join(texts)} |")
     if results["reference"] is not None:
@@ -271,6 +280,18 @@ def _differences(
         f"{_title(metric).capitalize()} against {results['reference']}, beyond the paired 95 % "
         f"interval. Better: {better}. Worse: {worse}."
     )
+
+
+def _change(cell: Mapping[str, Any] | None) -> str:
+    """Return a rate change and its interval, in percent."""
+    if cell is None:
+        return ""
+    if cell["value"] is None:
+        return "no common accuracy"
+    value = f"{100 * cell['value']:+.0f} %"
+    if cell["low"] is None:
+        return f"{value} (unsure)"
+    return f"{value} ({100 * cell['low']:+.0f} to {100 * cell['high']:+.0f})"
 
 
 def _title(metric: str) -> str:

@@ -68,6 +68,29 @@ def make_results(num_classes: dict[str, int]) -> dict[str, Any]:
 RESULTS = make_results({"teacher": 1000, "few": 10})
 
 
+def change(value: float | None, low: float | None = None) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": None if low is None else -low, "accuracies": None}
+
+
+def test_table_tells_our_bytes_against_each_rival() -> None:
+    results = deepcopy(make_results({"teacher": 1000}))
+    rows = {"webp": change(-0.313, -0.4), "odd one": change(None)}
+    results["rate_changes"] = [
+        {"set": "photos", "judge": "teacher", "codec": codec, "top1": change(0.5), "top5": row}
+        for codec, row in rows.items()
+    ]
+    lines = rate_accuracy_tables(results).splitlines()
+    assert lines[2].endswith("| ours: bytes at equal top-5 |")
+    assert lines[3].count("---") == lines[2].count("|") - 1
+    assert [line.split(" | ")[-1] for line in lines[4:7]] == [
+        " |",
+        "-31 % (-40 to +40) |",
+        "no common accuracy |",
+    ]
+    results["rate_changes"][0]["top5"] = change(-0.3)
+    assert "-30 % (unsure)" in rate_accuracy_tables(results)
+
+
 def test_headline_is_top_5_for_many_classes_and_top_1_for_few() -> None:
     assert list_panels(RESULTS) == [("photos", "teacher", "top5"), ("photos", "few", "top1")]
 
