@@ -247,7 +247,7 @@ def _groups(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
 def _warnings(check: DataCheck) -> list[str]:
     lines = []
     if check.unreadable:
-        lines.append(f"{_count(len(check.unreadable), 'file')} cannot be read and are skipped")
+        lines.append(f"{_count(len(check.unreadable), 'file')} skipped: cannot be read")
     if check.leaks:
         lines.append(
             f"{_count(len(check.leaks), 'picture')} left out of training: the same picture is "
@@ -255,12 +255,12 @@ def _warnings(check: DataCheck) -> list[str]:
         )
     if check.two_classes:
         lines.append(
-            f"{_count(len(check.two_classes), 'picture')} lie in two classes, such as "
+            f"{_count(len(check.two_classes), 'picture')} in two classes each, such as "
             f"{' and '.join(check.two_classes[0][:2])}: delete the wrong one"
         )
     copies = sum(len(group) - 1 for group in (*check.exact, *check.near))
     if copies:
-        lines.append(f"{_count(copies, 'picture')} repeat another one of this data")
+        lines.append(f"{_count(copies, 'copy', 'copies')} of other pictures, exact or nearly so")
     for name, train, val in zip(
         check.classes, check.counts["train"], check.counts["val"], strict=True
     ):
@@ -277,8 +277,8 @@ def _warnings(check: DataCheck) -> list[str]:
     return lines
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def leave_out(data: Data, names: Collection[str]) -> Data:

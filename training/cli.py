@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -143,6 +144,63 @@ _stage_command("distill", "The autoencoder through the frozen teacher or classif
 _stage_command("finetune", "The classifier on decoded pictures.")
 _stage_command("export", "TFLite files, priors, manifest and model card.")
 _stage_command("run", "All stages in order; each is skipped where its result lies already.")
+
+
+@app.command("all")
+def everything(
+    data: Annotated[
+        str,
+        typer.Option("--data", help="A folder of class folders, or one with train/ and val/."),
+    ],
+    out: Annotated[Path, typer.Option(help="Checkpoint folder to write; its name is used.")],
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Time from start to report; default: the whole recipe."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="Folder of the run, report.html too; default runs/NAME."),
+    ] = None,
+    start: Annotated[
+        str, typer.Option(help="photo, another checkpoint, a .keras file of a classifier, or none.")
+    ] = "photo",
+    seed: SeedOption = 0,
+    extra: ExtraOption = None,
+    exclude: ExcludeOption = None,
+    rename: RenameOption = None,
+    teacher: TeacherOption = None,
+) -> None:
+    """Check the pictures, train every stage in the time given, export, verify, report."""
+    began = time.monotonic()
+    _prepare()
+    from training.everything import Order, train_everything
+
+    outcome = train_everything(
+        Order(
+            data,
+            out,
+            run or Path("runs") / out.resolve().name,
+            hours=hours,
+            start=start,
+            seed=seed,
+            extra=tuple(extra or ()),
+            exclude=tuple(exclude or ()),
+            rename=tuple(rename or ()),
+            teacher=teacher,
+        ),
+        began=began,
+    )
+    results = outcome.facts["results"]
+    accuracy = dict(zip(results["bytes"], results["accuracy"], strict=True))
+    figures = {
+        "checkpoint": str(outcome.checkpoint),
+        "report": str(outcome.report),
+        "n": results["n"],
+        "undamaged": results["undamaged"],
+        "at_1024_bytes": accuracy[1024],
+        "hours": round(outcome.facts["used_s"] / 3600, 3),
+    }
+    typer.echo(json.dumps(figures))
 
 
 @app.command()

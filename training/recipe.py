@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import keras
 import numpy as np
@@ -27,6 +27,7 @@ from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
 from training.autoencoder import Autoencoder, AutoencoderConfig, random_cuts, train_autoencoder
 from training.cache import CACHE_FOLDER
+from training.check import leave_out
 from training.classifier import (
     ClassifierConfig,
     Phase,
@@ -96,6 +97,8 @@ class Recipe:
     """Seed of everything random."""
     notes: tuple[str, ...] = field(default=())
     """Said in the card."""
+    initial_autoencoder: str | None = None
+    """A folder of :meth:`training.autoencoder.Autoencoder.save` to start the autoencoder from."""
 
 
 BELT = Recipe(
@@ -117,6 +120,16 @@ BELT = Recipe(
 """From nothing but a seed, in less than an hour on two cores."""
 
 
+class Pace(Protocol):
+    """Keeps stages within a time, see :class:`training.budget.Budget`."""
+
+    def scale(self, stage: str) -> float:
+        """Share of the recipe's steps that a stage makes; the same whenever it is resumed."""
+
+    def max_seconds(self, stage: str) -> float:
+        """Seconds after which a stage's loop stops, over all its processes."""
+
+
 class Run:
     """One recipe in one folder.
 
@@ -124,12 +137,24 @@ class Run:
         recipe: what to make.
         folder: where the stages leave their results.
         cache: folder of the picture cache.
+        left_out: names of pictures that only ``val`` may hold.
+        pace: shortens stages; none: they are as long as the recipe says.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, *, cache: Path = CACHE_FOLDER) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        cache: Path = CACHE_FOLDER,
+        left_out: Collection[str] = (),
+        pace: Pace | None = None,
+    ) -> None:
         self.recipe = recipe
         self.folder = folder
         self._cache = cache
+        self._left_out = left_out
+        self._pace = pace
         self._check_same_recipe()
 
     def _check_same_recipe(self) -> None:
@@ -152,7 +177,7 @@ class Run:
     def data(self) -> Data:
         """The pictures."""
         recipe = self.recipe
-        return open_data(
+        data = open_data(
             recipe.data,
             fit=recipe.fit,
             extra=recipe.extra,
@@ -160,6 +185,7 @@ class Run:
             folder=self._cache,
             on_progress=CountProgress(f"{recipe.name}: pictures"),
         )
+        return leave_out(data, self._left_out)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -168,13 +194,7 @@ class Run:
         Raises:
             ConfigError: a renaming names no class.
         """
-        names = dict(entry.partition("=")[::2] for entry in self.recipe.rename)
-        unknown = sorted(set(names) - set(self.data.classes))
-        if unknown:
-            raise ConfigError(
-                f"--rename {unknown[0]}: no class of {self.recipe.data} has this name"
-            )
-        return tuple(names.get(name, name) for name in self.data.classes)
+        return rename_classes(self.recipe, self.data.classes)
 
     def _labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.data.labels[indices].astype(np.int64)
@@ -211,11 +231,15 @@ class Run:
             seed=recipe.seed,
         )
         if stage == "finetune":
-            return replace(
+            config = replace(
                 config,
                 phases=recipe.finetune_phases,
                 learning_rate=recipe.classifier_learning_rate / 8,
             )
+        if self._pace:
+            scale = self._pace.scale(stage)
+            phases = [replace(phase, epochs=phase.epochs * scale) for phase in config.phases]
+            config = replace(config, phases=phases, max_seconds=self._pace.max_seconds(stage))
         return config
 
     def classifier(self) -> keras.Model:
@@ -243,14 +267,21 @@ class Run:
         """The autoencoder on squared error."""
         folder = self.folder / "pretrain" / "weights"
         if not (folder / "autoencoder.json").exists():
-            autoencoder = Autoencoder.fresh(
-                self.recipe.architecture, self._all_train, self.recipe.seed
-            )
-            self._train_autoencoder(
-                autoencoder, "pretrain", self.recipe.pretrain_steps, "mse", None
-            )
+            autoencoder = self._begin_autoencoder()
+            if self.recipe.pretrain_steps:
+                self._train_autoencoder(
+                    autoencoder, "pretrain", self.recipe.pretrain_steps, "mse", None
+                )
             autoencoder.save(folder)
         return Autoencoder.load(folder)
+
+    def _begin_autoencoder(self) -> Autoencoder:
+        recipe = self.recipe
+        if not recipe.initial_autoencoder:
+            return Autoencoder.fresh(recipe.architecture, self._all_train, recipe.seed)
+        autoencoder = Autoencoder.load(Path(recipe.initial_autoencoder))
+        autoencoder.order_layers(self._all_train)
+        return autoencoder
 
     def distill(self) -> Autoencoder:
         """The autoencoder through the frozen teacher, or the classifier where there is none."""
@@ -271,11 +302,16 @@ class Run:
         self, autoencoder: Autoencoder, stage: str, steps: int, loss: Any, judge: Judge | None
     ) -> None:
         window = self.recipe.window if stage == "pretrain" else PICTURE_SIZE
+        max_seconds = float("inf")
+        if self._pace:
+            steps = max(1, round(steps * self._pace.scale(stage)))
+            max_seconds = self._pace.max_seconds(stage)
         config = AutoencoderConfig(
             self.folder / stage,
             steps,
             loss=loss,
             window=window,
+            max_seconds=max_seconds,
             patience=self.recipe.patience,
             seed=self.recipe.seed,
         )
@@ -348,10 +384,23 @@ class Run:
         return parity
 
 
+def rename_classes(recipe: Recipe, classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes, renamed as a recipe says.
+
+    Raises:
+        ConfigError: a renaming names no class.
+    """
+    names = dict(entry.partition("=")[::2] for entry in recipe.rename)
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise ConfigError(f"--rename {unknown[0]}: no class of {recipe.data} has this name")
+    return tuple(names.get(name, name) for name in classes)
+
+
 def _without_folders(recipe: Recipe) -> dict[str, Any]:
     """A recipe for publication: data and models by name, since their places are private."""
     record = asdict(recipe)
-    for key in ("data", "initial", "teacher"):
+    for key in ("data", "initial", "initial_autoencoder", "teacher"):
         record[key] = record[key] and Path(record[key]).name
     return {**record, "extra": [Path(entry).name for entry in recipe.extra]}
 
@@ -382,22 +431,32 @@ def decode_pictures(
 ) -> NDArray[np.uint8]:
     """What a server would see: every picture cut at a random byte and decoded.
 
+    A killed process leaves a part file and the number of pictures in it; the next one goes on.
+
     Returns:
         uint8 ``[n, 224, 224, 3]``, a memory map of ``path``.
     """
     shape = (len(pictures), 224, 224, 3)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        out = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        part, count = path.with_suffix(".part"), path.with_suffix(".count")
+        done = int(count.read_text(encoding="ascii")) if part.exists() and count.exists() else 0
+        out = np.lib.format.open_memmap(part, "r+" if done else "w+", np.uint8, shape)
         rng = np.random.default_rng([seed, 3])
         for start in range(0, len(pictures), 16):
-            batch = pictures[start : start + 16].astype(np.float32)
-            cuts = random_cuts(autoencoder.plan_layering, len(batch), rng)
+            size = min(16, len(pictures) - start)
+            cuts = random_cuts(autoencoder.plan_layering, size, rng)
+            if start < done:
+                continue
+            batch = pictures[start : start + size].astype(np.float32)
             decoded = np.asarray(autoencoder.reconstruct(batch, cuts))
-            out[start : start + len(batch)] = np.clip(np.rint(decoded), 0, 255).astype(np.uint8)
+            out[start : start + size] = np.clip(np.rint(decoded), 0, 255).astype(np.uint8)
+            temporary = count.with_suffix(".tmp")
+            temporary.write_text(str(start + size), encoding="ascii")
+            temporary.replace(count)
         out.flush()
         part.replace(path)
+        count.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
 
 

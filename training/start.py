@@ -9,6 +9,7 @@ does not agree is none (decision 0016).
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -22,23 +23,24 @@ from keras import layers
 from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import Checkpoint
-from pnc.codec.interpreter import Model, find_runtime
+from pnc.codec.interpreter import find_runtime
 from pnc.errors import CheckpointError, ConfigError
 from training import classifier as classifiers
 from training.architectures import ARCHITECTURES
 from training.autoencoder import Autoencoder
+from training.export import encoder_parity
 from training.pictures import Pictures
+from training.verify import (
+    MAX_GREY_LEVELS,
+    MIN_AGREEMENT,
+    classifier_agreement,
+    decoder_difference,
+)
 
 logger = logging.getLogger(__name__)
 
 NUM_PICTURES = 48
 """Pictures that the models are compared on, and that normalisation is laid open with."""
-
-MIN_AGREEMENT = 0.95
-"""Share of pictures that file and model must classify alike, and of symbols that must be equal."""
-
-MAX_GREY_LEVELS = 2.0
-"""Largest mean difference of decoded pictures."""
 
 _KERNEL_OPERATIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -76,8 +78,8 @@ def open_start(start: str, folder: Path, images: Pictures, architecture: str) ->
         ConfigError: a Keras file that does not exist.
     """
     record = folder / "start.json"
-    if record.exists():
-        facts = json.loads(record.read_text(encoding="utf-8"))
+    facts = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    if facts.get("start") == start:
         paths = [Path(facts[key]) if facts[key] else None for key in ("classifier", "autoencoder")]
         return Start(paths[0], paths[1], tuple(facts["lines"]))
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,7 @@ def open_start(start: str, folder: Path, images: Pictures, architecture: str) ->
     else:
         found = _read_checkpoint(start, folder, images, architecture)
     facts = {
+        "start": start,
         "classifier": found.classifier and str(found.classifier),
         "autoencoder": found.autoencoder and str(found.autoencoder),
         "lines": found.lines,
@@ -267,20 +270,21 @@ def read_classifier(checkpoint: Checkpoint, images: NDArray[np.uint8]) -> keras.
     """
     content = checkpoint.read("classifier.tflite")
     model = classifiers.build_classifier(len(checkpoint.classes))
-    fill_model(model, read_operations(content))
-    _undo_rescaling(model)
+    operations = read_operations(content)
+    fill_model(model, operations)
+    _undo_rescaling(model, operations)
     open_normalisation(model, images)
-    file = Model(content, name="classifier.tflite")
-    theirs = np.stack([file.run(image.astype(np.float32)) for image in images])
-    mine = np.asarray(model.predict_on_batch(images.astype(np.float32)))
-    agreement = float((mine.argmax(-1) == theirs.argmax(-1)).mean())
+    agreement = classifier_agreement(model, content, images)
     if agreement < MIN_AGREEMENT:
         raise CheckpointError(f"its classifier agrees on {agreement:.0%} of pictures only")
     return model
 
 
-def _undo_rescaling(model: keras.Model) -> None:
-    """The converter folds the model's own scaling of its input into the first convolution."""
+def _undo_rescaling(model: keras.Model, operations: list[_Operation]) -> None:
+    """The converter folds the model's scaling of its input into the first kernel, if it can."""
+    before = itertools.takewhile(lambda operation: operation.kind != "CONV_2D", operations)
+    if any(operation.kind == "MUL" for operation in before):
+        return
     scale = np.prod([np.float64(x.scale) for x in model.layers if type(x) is layers.Rescaling])
     first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
     first.kernel.assign(np.asarray(first.kernel) / scale)
@@ -341,23 +345,10 @@ def read_autoencoder(
     directions = directions / np.linalg.norm(directions, axis=0)
     projection.directions.assign(directions * np.sqrt(len(directions)))
     fill_model(autoencoder.decoder, read_operations(decoder))
-    file = Model(encoder, name="encoder.tflite")
-    symbols = np.stack([file.run(image) for image in images])
-    equal = float((symbols == autoencoder.symbols(images)).mean())
+    equal = encoder_parity(autoencoder, encoder, images).equal
     if equal < MIN_AGREEMENT:
         raise CheckpointError(f"{equal:.0%} of its symbols only are those of the model")
-    values = symbols[:4].astype(np.float32) - autoencoder.architecture.zero_point
-    received = np.ones_like(values)
-    mine = np.asarray(autoencoder.decoder.predict_on_batch([values, received]))
-    file = Model(decoder, name="decoder.tflite")
-    names = [details["name"] for details in file.inputs]
-    theirs = np.stack(
-        [
-            file.run(*(part if "values" in name else known for name in names))
-            for part, known in zip(values, received, strict=True)
-        ]
-    )
-    difference = float(np.abs(mine - theirs).mean())
+    difference = decoder_difference(autoencoder, decoder, images[:4])
     if difference > MAX_GREY_LEVELS:
         raise CheckpointError(f"its decoder differs by {difference:.1f} grey levels")
     autoencoder.order_layers(images)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+
+from pnc import belt
+from pnc.errors import ConfigError
+from training.check import (
+    DataCheck,
+    check_data,
+    leave_out,
+    near_duplicates,
+    perceptual_hashes,
+    read_check,
+    show_check,
+)
+from training.data import Data, open_data
+
+
+def save(picture: NDArray[np.uint8], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes in given splits: a copied file, a re-encoded one, a twin in another class."""
+    root = tmp_path_factory.mktemp("check") / "photos"
+    for index in range(72):
+        picture, label = belt.render(index, seed=5)
+        if label < 2:
+            split = ("train", "train", "train", "train", "tune", "val")[index // 12]
+            save(picture, root / split / "ab"[label] / f"{index}.png")
+    leaked = root / "val" / "a" / "60.png"
+    shutil.copy(leaked, root / "train" / "a" / "copy.png")
+    with Image.open(leaked) as image:
+        image.resize((300, 300)).save(root / "train" / "a" / "small.jpg", quality=60)
+    shutil.copy(root / "train" / "b" / "1.png", root / "train" / "a" / "wrong.png")
+    (root / "train" / "b" / "broken.png").write_bytes(b"no picture")
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    return open_data(folder, folder=tmp_path_factory.mktemp("cache"), processes=1)
+
+
+@pytest.fixture(scope="module")
+def check(data: Data) -> DataCheck:
+    return check_data(data)
+
+
+def test_counts_and_unreadable_files(check: DataCheck) -> None:
+    assert check.counts == {"train": [7, 4], "tune": [1, 1], "val": [1, 1]}
+    assert len(check.unreadable) == 1
+    assert "broken.png" in check.unreadable[0]
+
+
+def test_leaks_are_found_whether_copied_or_encoded_again(check: DataCheck) -> None:
+    found = {leak.picture: (leak.twin, leak.exact) for leak in check.leaks}
+    assert found == {
+        "train/a/copy.png": ("val/a/60.png", True),
+        "train/a/small.jpg": ("val/a/60.png", False),
+    }
+    assert check.left_out == set(found)
+
+
+def test_a_picture_in_two_classes_is_told(check: DataCheck) -> None:
+    assert check.two_classes == (("train/a/wrong.png", "train/b/1.png"),)
+    assert ("train/a/wrong.png", "train/b/1.png") in check.exact
+    assert check.near == (("train/a/copy.png", "train/a/small.jpg", "val/a/60.png"),)
+
+
+def test_leaks_leave_training_and_nothing_else(data: Data, check: DataCheck) -> None:
+    kept = leave_out(data, check.left_out)
+    gone = {data.names[i] for i in set(data.train) - set(kept.train)}
+    assert gone == check.left_out
+    assert kept.val.tolist() == data.val.tolist()
+    assert leave_out(data, ()) is data
+
+
+def test_a_class_that_only_leaks_is_one_line(data: Data) -> None:
+    names = {data.names[i] for i in data.train if data.labels[i] == 1}
+    with pytest.raises(ConfigError, match="class b has no training picture left") as caught:
+        leave_out(data, names)
+    assert "\n" not in str(caught.value)
+
+
+def test_different_parts_are_no_duplicates() -> None:
+    pictures = np.stack([belt.render(index, seed=2, size=32)[0] for index in range(96)])
+    assert near_duplicates(pictures.astype(np.float32)) == []
+
+
+def test_small_changes_keep_the_hash() -> None:
+    picture = belt.render(3, size=32)[0].astype(np.float32)
+    noisy = picture + np.random.default_rng(0).normal(0, 3, picture.shape)
+    darker = picture * 0.8
+    both = np.stack([picture, noisy, darker]).astype(np.float32)
+    hashes = perceptual_hashes(both)
+    assert (hashes[0] @ hashes[1:].T >= 48).all()
+    assert near_duplicates(both) == [(0, 1), (0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_summary_says_what_to_look_at(
+    check: DataCheck, terminal: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_check(check, Console(force_terminal=terminal, width=200, color_system=None))
+    text = capsys.readouterr().out
+    assert "2 pictures left out of training" in text
+    assert "1 file skipped" in text
+    assert "class b: 4 to train on are few" in text
+    assert ("train: 11 (a 7, b 4)" in text) is not terminal
+
+
+def test_the_record_holds_everything(check: DataCheck, tmp_path: Path) -> None:
+    check.save(tmp_path / "data_check.json")
+    record = read_check(tmp_path / "data_check.json")
+    assert record == json.loads(json.dumps(record))
+    assert record["leaks"][0]["picture"] == "train/a/copy.png"
+    assert [path.name for path in tmp_path.iterdir()] == ["data_check.json"]

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pnc.codec.checkpoint import Checkpoint
+from pnc.errors import CheckpointError, ConfigError
+from training.autoencoder import Autoencoder
+from training.export import convert_float16
+from training.recipe import load_keras
+from training.start import fill_model, open_normalisation, open_start, read_operations
+from training.verify import verify_export
+
+
+def make_normalised() -> keras.Model:
+    picture = keras.Input((16, 16, 3), batch_size=1)
+    x = keras.layers.Conv2D(6, 3, use_bias=False)(picture)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False)(keras.layers.Activation("relu")(x))
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(picture, keras.layers.Dense(4)(x))
+
+
+def test_folded_normalisation_is_laid_open_again() -> None:
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model, again = make_normalised(), make_normalised()
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for weight in layer.weights:
+                weight.assign(rng.uniform(0.5, 2.0, weight.shape))
+    images = rng.integers(0, 256, (8, 16, 16, 3), np.uint8)
+    fill_model(again, read_operations(convert_float16(model)))
+    normalisations = [x for x in again.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert all((np.asarray(layer.moving_mean) == 0).all() for layer in normalisations)
+    for _ in range(2):
+        for image in images.astype(np.float32):
+            expected = np.asarray(model(image[None]))
+            assert np.allclose(np.asarray(again(image[None])), expected, rtol=0.01, atol=0.02)
+        open_normalisation(again, images)
+    assert all((np.asarray(layer.moving_variance) != 1).all() for layer in normalisations)
+
+
+def test_a_checkpoint_is_a_start(
+    tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    with tiny_run.with_its_models():
+        start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite")
+        assert start.lines == (
+            "start: classifier from checkpoint tiny",
+            "start: autoencoder from checkpoint tiny",
+        )
+        assert start.classifier
+        assert start.autoencoder
+        verification = verify_export(
+            Checkpoint.load(tiny_run.checkpoint),
+            Autoencoder.load(start.autoencoder),
+            load_keras(start.classifier),
+            pictures,
+        )
+        assert verification.passed, verification
+        assert verification.symbols_equal > 0.99
+        before = start.classifier.stat().st_mtime_ns
+        assert open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite") == start
+        assert start.classifier.stat().st_mtime_ns == before
+
+
+def test_what_does_not_fit_falls_back_to_fresh_weights(
+    tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    with tiny_run.with_its_models():
+        other = open_start(str(tiny_run.checkpoint), tmp_path / "a", pictures, "rtss23")
+    assert other.classifier
+    assert other.autoencoder is None
+    assert "fresh autoencoder, since tiny gave none (its architecture is lite" in other.lines[1]
+    missing = open_start("unicorn", tmp_path / "b", pictures, "lite")
+    assert (missing.classifier, missing.autoencoder) == (None, None)
+    assert len(missing.lines) == 1
+    assert "\n" not in missing.lines[0]
+
+
+def test_another_model_is_not_filled(tiny_run: Any, small_classifier: Any) -> None:
+    content = Checkpoint.load(tiny_run.checkpoint).read("decoder.tflite")
+    with pytest.raises(ValueError, match="nothing in the file fits layer"):
+        fill_model(small_classifier, read_operations(content))
+
+
+def test_models_that_differ_do_not_pass(tiny_run: Any, pictures: NDArray[np.uint8]) -> None:
+    with tiny_run.with_its_models():
+        run = tiny_run.open()
+        autoencoder, classifier = run.distill(), run.finetune()
+    projection = autoencoder.encoder.get_layer("projection")
+    projection.directions.assign(-np.asarray(projection.directions))
+    checkpoint = Checkpoint.load(tiny_run.checkpoint)
+    assert not verify_export(checkpoint, autoencoder, classifier, pictures).passed
+
+
+def test_none_and_a_keras_file(tmp_path: Path, small_classifier: Any) -> None:
+    images = np.zeros((1, 224, 224, 3), np.uint8)
+    assert open_start("none", tmp_path / "a", images, "lite").lines == ("start: fresh weights",)
+    small_classifier.save(tmp_path / "mine.keras")
+    start = open_start(str(tmp_path / "mine.keras"), tmp_path / "b", images, "lite")
+    assert start.classifier == tmp_path / "mine.keras"
+    with pytest.raises(ConfigError, match="no such file"):
+        open_start("missing.keras", tmp_path / "c", images, "lite")
+
+
+def test_an_altered_checkpoint_is_no_start(
+    tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_checkpoint: Checkpoint, file: str) -> bytes:
+        raise CheckpointError(f"{file}: altered")
+
+    monkeypatch.setattr(Checkpoint, "read", refuse)
+    start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite")
+    assert start.classifier is None
+    assert "classifier.tflite: altered" in start.lines[0]

@@ -1,0 +1,307 @@
+"""``pnc train all``: from a folder of pictures to a checkpoint and a report, within a given time.
+
+    read -> check -> start -> plan -> classifier, pretrain, distill, finetune -> export -> verify
+    -> report
+
+Everything that was decided or made lies in the run's folder, so that the same command goes on
+wherever it was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from pnc.codec.checkpoint import Checkpoint
+from pnc.codec.codec import Codec
+from pnc.errors import CheckpointError, ConfigError
+from training.budget import (
+    TIMED,
+    Budget,
+    Clock,
+    Plan,
+    Speeds,
+    make_plan,
+    measure_speeds,
+    plan_lines,
+)
+from training.cache import CACHE_FOLDER
+from training.check import DataCheck, check_data, leave_out, show_check
+from training.data import Data, open_data
+from training.export import MODEL_FILES
+from training.pictures import Pictures, Subset
+from training.progress import CountProgress
+from training.recipe import BELT, Recipe, Run, rename_classes
+from training.report.gather import measure_pictures, pick_examples, summarise
+from training.report.page import render_page
+from training.start import open_start
+from training.verify import verify_export
+
+logger = logging.getLogger(__name__)
+
+STARTED_LEARNING_RATE = 2e-3
+"""Peak of a classifier that does not start from nothing."""
+
+VERIFIED_PICTURES = 64
+"""Reported pictures that exported files and models are compared on."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for; a run goes on only with the same."""
+
+    data: str
+    """A folder of class folders, one with train/ and val/, or ``belt``."""
+    out: Path
+    """Folder of the checkpoint."""
+    run: Path
+    """Folder of the run."""
+    hours: float | None = None
+    """Time from start to report; None: the recipe as it is."""
+    start: str = "photo"
+    """A checkpoint, a Keras file, or ``none``."""
+    seed: int = 0
+    """Seed of everything random."""
+    extra: tuple[str, ...] = ()
+    """Folders of unlabeled pictures."""
+    exclude: tuple[str, ...] = ()
+    """Names of pictures to leave out."""
+    rename: tuple[str, ...] = ()
+    """``FOLDER=NAME``."""
+    teacher: str | None = None
+    """A Keras classifier that helps."""
+    base: Recipe | None = field(default=None, repr=False)
+    """Settings of the recipe other than the defaults, for tests."""
+    cache: Path = CACHE_FOLDER
+    """Folder of the picture cache."""
+
+    def recipe(self) -> Recipe:
+        """The recipe without a limit of time."""
+        base = self.base or (BELT if self.data == "belt" else Recipe("", self.data))
+        return replace(
+            base,
+            name=self.out.resolve().name,
+            data=self.data,
+            seed=self.seed,
+            extra=self.extra,
+            exclude=self.exclude,
+            rename=self.rename,
+            teacher=self.teacher,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out."""
+
+    checkpoint: Path
+    """Its folder."""
+    report: Path
+    """The HTML file."""
+    facts: dict[str, Any]
+    """What ``report.json`` holds."""
+
+
+def train_everything(
+    order: Order,
+    *,
+    measure: Callable[[Recipe, Pictures, int], Speeds] = measure_speeds,
+    began: float | None = None,
+) -> Outcome:
+    """Do it all, or go on where it stopped.
+
+    Args:
+        order: what to do.
+        measure: times steps on this machine.
+        began: where ``time.monotonic`` stood when the process began: importing Keras counts, too.
+
+    Raises:
+        ConfigError: the data cannot be used, the time is too short, or the folder belongs to
+            another order.
+        CheckpointError: the exported files do not do what was trained.
+    """
+    console = Console(stderr=True)
+    _check_same_order(order)
+    with Clock(order.run / "clock.json", began=began) as clock:
+        recipe = order.recipe()
+        data = open_data(
+            recipe.data,
+            fit=recipe.fit,
+            extra=recipe.extra,
+            exclude=recipe.exclude,
+            folder=order.cache,
+            on_progress=CountProgress(f"{recipe.name}: pictures"),
+        )
+        rename_classes(recipe, data.classes)
+        check = check_data(data)
+        check.save(order.run / "data_check.json")
+        show_check(check, console)
+        data = leave_out(data, check.left_out)
+        plan, lines = _plan(order, recipe, data, clock, measure)
+        _save_order(order)
+        for line in [*lines, *plan_lines(plan)]:
+            console.print(line, highlight=False, soft_wrap=True)
+        budget = Budget(plan, order.run, clock)
+        run = Run(
+            plan.recipe,
+            order.run,
+            cache=order.cache,
+            left_out=check.left_out,
+            pace=budget if plan.hours else None,
+        )
+        for stage in TIMED:
+            logger.info("stage %s", stage)
+            getattr(run, stage)()
+            budget.ended(stage)
+        reported = np.random.default_rng(recipe.seed).permutation(data.val)
+        verification = _export(run, order.out, Subset(data, reported[:VERIFIED_PICTURES]))
+        outcome = _report(
+            order, run, data, reported, check, plan, lines, verification, budget, clock
+        )
+    if not verification["passed"]:
+        raise CheckpointError(
+            f"{order.out}: the exported files do not do what was trained, see {outcome.report}"
+        )
+    return outcome
+
+
+def _check_same_order(order: Order) -> None:
+    order.run.mkdir(parents=True, exist_ok=True)
+    path = order.run / "order.json"
+    mine = _order_record(order)
+    if path.exists():
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(key for key in mine if theirs.get(key) != mine[key])
+        if changed:
+            raise ConfigError(
+                f"{order.run} belongs to another order ({', '.join(changed)} differ, see "
+                "order.json); give another --run folder or delete it"
+            )
+
+
+def _save_order(order: Order) -> None:
+    path = order.run / "order.json"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(_order_record(order), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _order_record(order: Order) -> dict[str, Any]:
+    record = {key: value for key, value in asdict(order).items() if key not in ("base", "cache")}
+    return dict(json.loads(json.dumps(record, default=str)))
+
+
+def _plan(
+    order: Order,
+    recipe: Recipe,
+    data: Data,
+    clock: Clock,
+    measure: Callable[[Recipe, Pictures, int], Speeds],
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan that lies in the run's folder, or a new one; and what is said of the start."""
+    images = Subset(data, np.random.default_rng(recipe.seed).permutation(data.train))
+    start = open_start(order.start, order.run / "start", images, recipe.architecture)
+    path = order.run / "plan.json"
+    if path.exists():
+        return Plan.load(path), start.lines
+    if start.classifier:
+        recipe = replace(recipe, initial=str(start.classifier), drop=True)
+        rate = min(recipe.classifier_learning_rate, STARTED_LEARNING_RATE)
+        recipe = replace(recipe, classifier_learning_rate=rate)
+    if start.autoencoder:
+        recipe = replace(recipe, initial_autoencoder=str(start.autoencoder), pretrain_steps=0)
+    speeds = None
+    if order.hours is not None:
+        logger.info("timing steps on this machine")
+        speeds = measure(recipe, images, len(data.classes))
+    plan = make_plan(
+        recipe,
+        hours=order.hours,
+        used_s=clock.used(),
+        speeds=speeds,
+        num_train=len(data.train),
+        num_tune=len(data.tune),
+        num_extra=len(data.extra),
+    )
+    plan.save(path)
+    return plan, start.lines
+
+
+def _export(run: Run, out: Path, pictures: Pictures) -> dict[str, Any]:
+    """Export and verify, unless the same was verified before."""
+    path = run.folder / "verification.json"
+    if path.exists() and (out / "card.json").exists():
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        if record["checkpoint"] == Checkpoint.load(out).id:
+            return record
+    logger.info("stage export")
+    run.export(out)
+    checkpoint = Checkpoint.load(out)
+    images = np.stack([pictures[index] for index in range(len(pictures))])
+    verification = verify_export(checkpoint, run.distill(), run.finetune(), images)
+    record = {**verification.record(), "checkpoint": checkpoint.id}
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return record
+
+
+def _report(
+    order: Order,
+    run: Run,
+    data: Data,
+    reported: NDArray[np.int64],
+    check: DataCheck,
+    plan: Plan,
+    lines: tuple[str, ...],
+    verification: dict[str, Any],
+    budget: Budget,
+    clock: Clock,
+) -> Outcome:
+    logger.info("stage report")
+    pictures = Subset(data, reported)
+    records = measure_pictures(
+        order.run / "report",
+        order.out,
+        pictures,
+        data.labels[reported].astype(np.int64),
+        [data.names[index] for index in reported],
+        seconds=budget.report_seconds(),
+        on_progress=CountProgress(f"{run.recipe.name}: reported"),
+    )
+    facts = {
+        "name": run.recipe.name,
+        "check": asdict(check),
+        "start": list(lines),
+        "plan_lines": list(plan_lines(plan)),
+        "hours": order.hours,
+        "verification": verification,
+        "sizes": {name: (order.out / name).stat().st_size for name in MODEL_FILES},
+        "results": summarise(records, run.class_names),
+        "used_s": round(clock.used(), 1),
+    }
+    codec = Codec.load(order.out)
+
+    def picture(index: int, budget_bytes: int | None) -> NDArray[np.uint8]:
+        pixels = pictures[index]
+        return pixels if budget_bytes is None else codec.decode(codec.encode(pixels)[:budget_bytes])
+
+    best, worst = pick_examples(records)
+    examples = [
+        ("Pictures recognised best", [records[place] for place in best]),
+        ("Pictures recognised worst", [records[place] for place in worst]),
+    ]
+    page = render_page(facts, order.run, examples, picture)
+    for name, text in (("report.json", json.dumps(facts, indent=1) + "\n"), ("report.html", page)):
+        temporary = order.run / f"part-{name}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(order.run / name)
+    return Outcome(order.out, order.run / "report.html", facts)

@@ -1,0 +1,309 @@
+"""What the report says in numbers: every reported picture through our streams and two rivals.
+
+Results are written picture by picture, so that a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.codec import Codec
+from pnc.errors import ConfigError
+from pnc.replay.baselines import Contender, open_family
+from training.pictures import Pictures
+
+logger = logging.getLogger(__name__)
+
+BUDGETS = (128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+"""Bytes at which our streams are cut."""
+
+RIVAL_BUDGETS = (256, 512, 1024, 2048, 4096)
+"""Bytes that rivals get."""
+
+RIVALS = ("webp", "avif")
+"""Rivals by name, see :mod:`pnc.replay.baselines`."""
+
+RIVAL_PICTURES = 200
+"""Pictures that rivals see at most: they take 50 times as long as ours."""
+
+RIVAL_SHARE = 0.75
+"""Of the time, after which the rest of the pictures goes through our streams only."""
+
+PICTURE_BUDGETS = (256, 512, 1024, 2048)
+"""Bytes at which best and worst pictures are shown."""
+
+CONFUSION_BYTES = 1024
+
+LINKS_KBPS = (10, 30, 100, 250)
+"""Links that deadlines are told for, kbit/s."""
+
+DEADLINES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+PAYLOAD_SHARE = 0.9
+"""Of a link's bits, what is left for streams once frames and answers are paid (`docs/wire.md`)."""
+
+
+def measure_pictures(
+    folder: Path,
+    checkpoint: Path,
+    pictures: Pictures,
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+    *,
+    seconds: float,
+    rivals: Sequence[str] = RIVALS,
+    on_progress: Callable[[int, int], None] | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> list[dict[str, Any]]:
+    """Classify each picture undamaged, from our streams, and from rivals' files.
+
+    Args:
+        folder: gets ``pictures.jsonl``; what lies there for this checkpoint is not done again.
+        checkpoint: its folder.
+        pictures: those to report on, in a mixed order.
+        labels: their classes.
+        names: where they came from.
+        seconds: after which no more pictures are begun; at least one is measured.
+        rivals: rivals by name; one that this machine lacks is left out.
+        on_progress: called with pictures done and all.
+        now: any monotonic clock, seconds.
+
+    Returns:
+        One record for each picture, in order.
+    """
+    contenders = {name: found for name in rivals if (found := _open(name))}
+    worker = _Worker(checkpoint, pictures, labels, names, contenders)
+    path = folder / "pictures.jsonl"
+    done = _read_done(path, worker.identity)
+    todo = [index for index in range(len(pictures)) if index not in done]
+    num_workers = os.cpu_count() or 1
+    started = now()
+    with path.open("a", encoding="utf-8") as file, ThreadPoolExecutor(num_workers) as pool:
+        for batch in _batched(todo, num_workers):
+            gone = now() - started
+            if done and gone >= seconds:
+                break
+            seen = sum(bool(record["rivals"]) for record in done.values())
+            whole = seen < RIVAL_PICTURES and (not done or gone < RIVAL_SHARE * seconds)
+            for record in pool.map(worker.measure, batch, itertools.repeat(whole)):
+                done[record["index"]] = record
+                file.write(json.dumps(record) + "\n")
+            file.flush()
+            if on_progress:
+                on_progress(len(done), len(pictures))
+    return [done[index] for index in sorted(done)]
+
+
+def _open(name: str) -> list[Contender]:
+    try:
+        return open_family(name)
+    except ConfigError as error:
+        logger.warning("report: no %s (%s)", name, error)
+        return []
+
+
+def _batched(items: list[int], size: int) -> list[list[int]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _read_done(path: Path, identity: str) -> dict[int, dict[str, Any]]:
+    done: dict[int, dict[str, Any]] = {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, KeyError):
+                record = json.loads(line)
+                if record["checkpoint"] == identity:
+                    done[record["index"]] = record
+        # A kill may have cut the last line short.
+        path.write_text(
+            "".join(json.dumps(record) + "\n" for record in done.values()), encoding="utf-8"
+        )
+    return done
+
+
+class _Worker:
+    """Measures single pictures; each thread has a codec of its own."""
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        pictures: Pictures,
+        labels: NDArray[np.int64],
+        names: Sequence[str],
+        contenders: dict[str, list[Contender]],
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._pictures, self._labels, self._names = pictures, labels, names
+        self._contenders = contenders
+        self._local = threading.local()
+        manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
+        hashes = sorted(manifest["files"].items())
+        self.identity = f"{manifest['id']} {dict(hashes)['classifier.tflite'][:16]}"
+
+    @property
+    def _codec(self) -> Codec:
+        if not hasattr(self._local, "codec"):
+            self._local.codec = Codec.load(self._checkpoint)
+        codec: Codec = self._local.codec
+        return codec
+
+    def measure(self, index: int, whole: bool) -> dict[str, Any]:
+        codec, label = self._codec, int(self._labels[index])
+        pixels = self._pictures[index]
+
+        def see(view: NDArray[np.uint8]) -> list[float]:
+            probabilities = codec.classifier.probabilities(view)
+            top = int(np.argmax(probabilities))
+            return [top, round(float(probabilities[label]), 5)]
+
+        stream = codec.encode(pixels)
+        record: dict[str, Any] = {
+            "index": index,
+            "checkpoint": self.identity,
+            "name": self._names[index],
+            "label": label,
+            "bytes": len(stream),
+            "undamaged": see(pixels),
+            "ours": {budget: see(codec.decode(stream[:budget])) for budget in BUDGETS},
+            "rivals": {},
+        }
+        for family, contenders in self._contenders.items() if whole else ():
+            record["rivals"][family] = {
+                contender.setting: {
+                    budget: None if file is None else see(contender.decode(file))
+                    for budget, file in contender.encode_within(pixels, RIVAL_BUDGETS).items()
+                }
+                for contender in contenders
+            }
+        return dict(json.loads(json.dumps(record)))
+
+
+def summarise(records: list[dict[str, Any]], classes: Sequence[str]) -> dict[str, Any]:
+    """The report's numbers from what :func:`measure_pictures` returned.
+
+    A rival's setting is chosen for each budget on one half of the pictures and used for the other,
+    so that no rival is flattered by a choice made with hindsight, nor hurt by a poor one.
+    """
+    labels = np.array([record["label"] for record in records])
+    undamaged = _rate(records, lambda record: record["undamaged"])
+    curve = {budget: _own_rate(records, budget) for budget in BUDGETS}
+    compared = [record for record in records if record["rivals"]]
+    comparison: dict[str, Any] = {
+        "n": len(compared),
+        "bytes": list(RIVAL_BUDGETS),
+        "undamaged": _rate(compared, lambda record: record["undamaged"]),
+        "ours": [_own_rate(compared, b) for b in RIVAL_BUDGETS],
+    }
+    for family in compared[0]["rivals"] if compared else ():
+        comparison[family] = [_best_setting(compared, family, b) for b in RIVAL_BUDGETS]
+    confusion = np.zeros((len(classes), len(classes)), int)
+    tops = np.array([int(record["ours"][str(CONFUSION_BYTES)][0]) for record in records])
+    np.add.at(confusion, (labels, tops), 1)
+    return {
+        "n": len(records),
+        "classes": list(classes),
+        "undamaged": undamaged,
+        "bytes": list(BUDGETS),
+        "accuracy": list(curve.values()),
+        "half_width_95": [
+            1.96 * float(np.sqrt(p * (1 - p) / len(records))) for p in curve.values()
+        ],
+        "mean_stream_bytes": float(np.mean([record["bytes"] for record in records])),
+        "bytes_for_95_percent": bytes_for(BUDGETS, list(curve.values()), 0.95 * undamaged),
+        "comparison": comparison,
+        "confusion_bytes": CONFUSION_BYTES,
+        "confusion": confusion.tolist(),
+        "links": link_table(BUDGETS, list(curve.values()), undamaged),
+    }
+
+
+def _rate(records: Sequence[dict[str, Any]], view: Callable[[dict[str, Any]], Any]) -> float:
+    hits = [bool(seen) and seen[0] == r["label"] for r in records for seen in [view(r)]]
+    return float(np.mean(hits)) if hits else 0.0
+
+
+def _own_rate(records: Sequence[dict[str, Any]], budget: int) -> float:
+    return _rate(records, lambda record: record["ours"][str(budget)])
+
+
+def _best_setting(records: list[dict[str, Any]], family: str, budget: int) -> float:
+    halves = [records[::2], records[1::2]]
+    settings = list(records[0]["rivals"][family])
+
+    def rate(half: list[dict[str, Any]], setting: str) -> float:
+        return _rate(half, lambda r: r["rivals"][family][setting][str(budget)])
+
+    hits = 0.0
+    for mine, other in (halves, halves[::-1]):
+        best = max(settings, key=lambda setting: rate(other or mine, setting))
+        hits += rate(mine, best) * len(mine)
+    return hits / len(records)
+
+
+def bytes_for(budgets: Sequence[int], accuracy: Sequence[float], wanted: float) -> float | None:
+    """Bytes from which on the accuracy never lies below what is wanted; None if it always does."""
+    logs = np.log(budgets)
+    for place in reversed(range(len(budgets))):
+        if accuracy[place] < wanted:
+            if place == len(budgets) - 1:
+                return None
+            low, high = accuracy[place], accuracy[place + 1]
+            share = (wanted - low) / (high - low) if high > low else 1.0
+            return float(np.exp(logs[place] + share * (logs[place + 1] - logs[place])))
+    return float(budgets[0])
+
+
+def link_table(
+    budgets: Sequence[int], accuracy: Sequence[float], undamaged: float
+) -> list[dict[str, Any]]:
+    """For each link: bytes and expected accuracy of each deadline, and the shortest useful ones."""
+    rows = []
+    for kbps in LINKS_KBPS:
+        per_second = kbps * 1000 / 8 * PAYLOAD_SHARE
+        cells = []
+        for deadline in DEADLINES_S:
+            room = per_second * deadline
+            known = room >= budgets[0]
+            expected = np.interp(np.log(max(room, 1.0)), np.log(budgets), accuracy)
+            cells.append(
+                {
+                    "deadline_s": deadline,
+                    "bytes": int(room),
+                    "accuracy": float(expected) if known else None,
+                }
+            )
+        shortest = {}
+        for share in (0.9, 0.95):
+            needed = bytes_for(budgets, accuracy, share * undamaged)
+            shortest[f"{share:.0%}"] = None if needed is None else needed / per_second
+        rows.append({"kbps": kbps, "cells": cells, "shortest_s": shortest})
+    return rows
+
+
+def pick_examples(records: list[dict[str, Any]], count: int = 4) -> tuple[list[int], list[int]]:
+    """Places in ``records`` of the pictures that are recognised best and worst.
+
+    By the mean logarithm of the true class's probability at :data:`PICTURE_BUDGETS`.
+    """
+    scores = [
+        np.mean([np.log(max(1e-6, record["ours"][str(b)][1])) for b in PICTURE_BUDGETS])
+        for record in records
+    ]
+    order = np.argsort(scores)[::-1].tolist()
+    best = order[: min(count, len(order) // 2)]
+    worst = order[::-1][: min(count + 2, len(order) - len(best))]
+    return best, worst

@@ -1,0 +1,100 @@
+"""Exported files against the models that they were made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.checkpoint import Checkpoint
+from pnc.codec.interpreter import Model
+from training.autoencoder import Autoencoder
+from training.export import encoder_parity
+
+MIN_AGREEMENT = 0.95
+"""Share of pictures that file and model must classify alike, and of symbols that must be equal."""
+
+MAX_GREY_LEVELS = 2.0
+"""Largest mean difference of decoded pictures."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far files and models agree on some pictures."""
+
+    symbols_equal: float
+    """Share of the encoder's symbols that are the same."""
+    decoder_grey_levels: float
+    """Mean difference of decoded pictures."""
+    classifier_agreement: float
+    """Share of pictures that get the same class."""
+    num_pictures: int
+    """Pictures compared."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the files do what was trained."""
+        return (
+            self.symbols_equal >= MIN_AGREEMENT
+            and self.decoder_grey_levels <= MAX_GREY_LEVELS
+            and self.classifier_agreement >= MIN_AGREEMENT
+        )
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def verify_export(
+    checkpoint: Checkpoint,
+    autoencoder: Autoencoder,
+    classifier: keras.Model,
+    images: NDArray[np.uint8],
+) -> Verification:
+    """Compare a checkpoint's files with what was trained.
+
+    Args:
+        checkpoint: the exported folder.
+        autoencoder, classifier: the models.
+        images: uint8 ``[n, 224, 224, 3]``.
+    """
+    return Verification(
+        encoder_parity(autoencoder, checkpoint.read("encoder.tflite"), images).equal,
+        decoder_difference(autoencoder, checkpoint.read("decoder.tflite"), images[:4]),
+        classifier_agreement(classifier, checkpoint.read("classifier.tflite"), images),
+        len(images),
+    )
+
+
+def decoder_difference(
+    autoencoder: Autoencoder, content: bytes, images: NDArray[np.uint8]
+) -> float:
+    """Mean difference of whole pictures decoded by a TFLite file and by the model, grey levels."""
+    zero = autoencoder.architecture.zero_point
+    values = autoencoder.symbols(images).astype(np.float32) - zero
+    inputs = [values]
+    if autoencoder.architecture.tells_received:
+        inputs.append(np.ones_like(values))
+    model_input = inputs if len(inputs) > 1 else values
+    mine = np.asarray(autoencoder.decoder.predict_on_batch(model_input))
+    file = Model(content, name="decoder.tflite")
+    order = [1 if "received" in details["name"] else 0 for details in file.inputs]
+    theirs = [file.run(*(inputs[k][index] for k in order)) for index in range(len(images))]
+    return float(np.abs(np.clip(mine, 0, 255) - np.clip(np.stack(theirs), 0, 255)).mean())
+
+
+def classifier_agreement(model: keras.Model, content: bytes, images: NDArray[np.uint8]) -> float:
+    """Share of pictures that a TFLite file and the model put into the same class."""
+    file = Model(content, name="classifier.tflite")
+    pictures = images.astype(np.float32)
+    theirs = np.stack([file.run(picture) for picture in pictures])
+    mine = np.concatenate(
+        [
+            np.asarray(model.predict_on_batch(pictures[start : start + 16]))
+            for start in range(0, len(pictures), 16)
+        ]
+    )
+    return float((mine.argmax(-1) == theirs.argmax(-1)).mean())
