@@ -38,8 +38,8 @@ STRIDE = 7
 SYMBOL_SCALE = 5.42 / 255
 """Value of one symbol of the published encoder, from its TFLite file."""
 
-STRIP_ROWS = 16
-"""Rows of a convolution's output that are made at a time: 23 MB at 5 x 5 x 64."""
+STRIP_VALUES = 8 << 20
+"""Values of a convolution's windows that are copied at a time: 32 MB."""
 
 Floats = NDArray[np.float32]
 
@@ -169,9 +169,10 @@ def convolve(x: Floats, kernel: Floats, stride: int = 1) -> Floats:
     flat = kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[3])
     height, width = windows.shape[:2]
     out = np.empty((height, width, kernel.shape[3]), np.float32)
-    for top in range(0, height, STRIP_ROWS):
-        strip = windows[top : top + STRIP_ROWS]
-        out[top : top + STRIP_ROWS] = (strip.reshape(-1, flat.shape[0]) @ flat).reshape(
+    num_rows = max(1, STRIP_VALUES // (width * flat.shape[0]))
+    for top in range(0, height, num_rows):
+        strip = windows[top : top + num_rows]
+        out[top : top + num_rows] = (strip.reshape(-1, flat.shape[0]) @ flat).reshape(
             len(strip), width, -1
         )
     return out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from pnc.replay.baselines import (
     OwnStreams,
     Rival,
     StrippedAvif,
+    find_missing,
     open_family,
     search_ladder,
 )
@@ -46,7 +48,7 @@ def variant(family: str, setting: str) -> Contender:
 
 def test_every_rival_has_a_title_and_every_scale() -> None:
     assert TITLES.keys() == {*RIVALS, "rtss23-huffman"}
-    for family in RIVALS:
+    for family in RIVALS.keys() - find_missing(RIVALS):
         variants = open_family(family)
         assert {v.family for v in variants} == {family}
         assert len({v.fingerprint for v in variants}) == len(variants)
@@ -55,9 +57,11 @@ def test_every_rival_has_a_title_and_every_scale() -> None:
             assert any(setting.endswith(words) for setting in settings)
 
 
-@pytest.mark.parametrize("family", ["jpeg", "webp", "avif-stripped", "jpeg2000"])
+@pytest.mark.parametrize("family", ["jpeg", "webp", "avif-stripped", "jpegxl", "jpeg2000"])
 def test_streams_fit_and_more_bytes_look_better(family: str, picture: NDArray[np.uint8]) -> None:
-    contender = variant(family, "scale 1/2")
+    if family == "jpegxl":
+        pytest.importorskip("pillow_jxl")
+    contender = variant(family, "effort 9, scale 1/2" if family == "jpegxl" else "scale 1/2")
     streams = contender.encode_within(picture, (1200, 2000))
     quality = []
     for budget, stream in streams.items():
@@ -176,6 +180,20 @@ def test_pillow_without_a_codec_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(features, "check", lambda feature: False)
     with pytest.raises(ConfigError, match="without avif"):
         open_family("avif")
+
+
+def test_jpeg_xl_is_a_bare_code_stream(picture: NDArray[np.uint8]) -> None:
+    pytest.importorskip("pillow_jxl")
+    stream = variant("jpegxl", "effort 7, scale 1/4").encode_within(picture, [600])[600]
+    assert stream is not None
+    assert stream.startswith(b"\xff\x0a")
+
+
+def test_missing_rival_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    assert find_missing(["webp", "jpegxl"]) == {
+        "jpegxl": "jpegxl is left out: no JPEG XL here; install pillow-jxl-plugin"
+    }
 
 
 @dataclass
