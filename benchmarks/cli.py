@@ -1,6 +1,8 @@
 """The commands of ``python -m benchmarks``.
 
 rate-accuracy   what is recognized within a budget   ->  JSON, plot, table
+steps           the same on a fine grid of bytes     ->  JSON, plot, table
+loss            what is recognized of lossy packets  ->  JSON, plot, table
 cost            time, multiply-accumulates, memory   ->  JSON, table
 plot, table     from the JSON alone
 all             the shipped checkpoints; what ``make bench`` runs
@@ -8,24 +10,27 @@ all             the shipped checkpoints; what ``make bench`` runs
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.cost import SCHEMA as COST_SCHEMA
 from benchmarks.cost import cost_table, measure_cost
 from benchmarks.facts import write_json
+from benchmarks.loss import BUDGETS as LOSS_BUDGETS
+from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, LossPlan, measure_loss
+from benchmarks.output import draw_files, parse_numbers, parse_shares, read_json, with_progress
 from benchmarks.rate_accuracy import BUDGETS, CODECS, Plan, measure
+from benchmarks.steps import BUDGETS as STEP_BUDGETS
+from benchmarks.steps import measure_steps
 from pnc.codec.checkpoint import MANIFEST, search_folders
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError, PncError
 from pnc.replay.baselines import find_missing
+from pnc.replay.loss_report import LOSS_SCHEMA, check_loss, draw_loss, loss_tables
 from pnc.replay.report import (
     check_rate_accuracy,
     draw_rate_accuracy,
@@ -33,6 +38,7 @@ from pnc.replay.report import (
     write_between,
 )
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
+from pnc.replay.steps_report import STEPS_SCHEMA, check_steps, draw_steps, steps_table
 
 RESULTS = Path("benchmarks/results")
 """Where results lie, relative to the root of the source tree."""
@@ -88,23 +94,99 @@ def rate_accuracy(
     / "rate_accuracy.json",
 ) -> None:
     """Measure what judges recognize within byte budgets: our streams and every rival."""
-    if fit not in get_args(Fit):
-        raise ConfigError(f"--fit {fit} is unknown; use crop, squash or pad")
     plan = Plan(
         data=tuple(data),
         judges=tuple(judge),
         codecs=tuple(codec or installed_rivals()),
         tune=tuple(tune or ()),
         train=tuple(train or ()),
-        budgets=_parse_budgets(budgets),
+        budgets=parse_numbers("--budgets", budgets),
         limit=limit,
         tune_limit=tune_limit,
         seed=seed,
-        fit=cast("Fit", fit),
+        fit=_check_fit(fit),
         cache=cache,
-        num_processes=len(os.sched_getaffinity(0)) if workers is None else workers,
+        num_processes=_count_processes(workers),
     )
     _run_rate_accuracy(plan, out)
+
+
+@app.command()
+def steps(
+    data: Annotated[list[str], typer.Option(help="NAME=FOLDER[#odd|#even|#tune], or belt.")],
+    judge: Annotated[list[str], typer.Option(help="As of rate-accuracy.")],
+    checkpoint: Annotated[str, typer.Option(help="Name or folder.")] = "photo",
+    budgets: Annotated[str, typer.Option(help="Bytes: FROM:TO:STEP, or comma-separated.")] = (
+        f"{STEP_BUDGETS[0]}:{STEP_BUDGETS[-1]}:{STEP_BUDGETS[1] - STEP_BUDGETS[0]}"
+    ),
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the pictures and resamples.")] = 0,
+    fit: Annotated[str, typer.Option(help="crop, squash or pad.")] = "crop",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes.")] = None,
+    cache: Annotated[Path, typer.Option(help="Folder of what was done before.")] = CACHE,
+    out: Annotated[Path, typer.Option(help="JSON; the plot lies beside it.")] = RESULTS
+    / "steps.json",
+) -> None:
+    """Measure a checkpoint on a fine grid of budgets: does more ever mean less?"""
+    plan = Plan(
+        data=tuple(data),
+        judges=tuple(judge),
+        codecs=(checkpoint,),
+        budgets=parse_numbers("--budgets", budgets),
+        limit=limit,
+        seed=seed,
+        fit=_check_fit(fit),
+        cache=cache,
+        num_processes=_count_processes(workers),
+    )
+    results = with_progress(lambda show: measure_steps(plan, show))
+    write_json(out, results)
+    draw_files(draw_steps, results, out)
+    typer.echo(steps_table(results))
+
+
+@app.command()
+def loss(
+    data: Annotated[list[str], typer.Option(help="NAME=FOLDER[#odd|#even|#tune], or belt.")],
+    judge: Annotated[list[str], typer.Option(help="As of rate-accuracy.")],
+    checkpoint: Annotated[list[str], typer.Option(help="Name or folder; may be repeated.")],
+    budgets: Annotated[str, typer.Option(help="Bytes that are sent.")] = ",".join(
+        map(str, LOSS_BUDGETS)
+    ),
+    losses: Annotated[str, typer.Option(help="Percents of packets that are lost.")] = ",".join(
+        f"{100 * share:g}" for share in LOSSES
+    ),
+    mtus: Annotated[str, typer.Option(help="Bytes of the largest packet.")] = ",".join(
+        map(str, MTUS)
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of each loss.")] = NUM_SEEDS,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")] = None,
+    seed: Annotated[int, typer.Option(help="Chooses the pictures and resamples.")] = 0,
+    fit: Annotated[str, typer.Option(help="crop, squash or pad.")] = "crop",
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes.")] = None,
+    cache: Annotated[Path, typer.Option(help="Folder of what was done before.")] = CACHE,
+    out: Annotated[Path, typer.Option(help="JSON; the plot lies beside it.")] = RESULTS
+    / "loss.json",
+) -> None:
+    """Measure what judges recognize when packets are lost, against no loss."""
+    plan = LossPlan(
+        data=tuple(data),
+        judges=tuple(judge),
+        checkpoints=tuple(checkpoint),
+        budgets=parse_numbers("--budgets", budgets),
+        losses=parse_shares("--losses", losses),
+        mtus=parse_numbers("--mtus", mtus),
+        num_seeds=seeds,
+        limit=limit,
+        seed=seed,
+        fit=_check_fit(fit),
+        cache=cache,
+        num_processes=_count_processes(workers),
+    )
+    results = with_progress(lambda show: measure_loss(plan, show))
+    write_json(out, results)
+    draw_files(draw_loss, results, out)
+    typer.echo(loss_tables(results))
 
 
 @app.command()
@@ -124,30 +206,35 @@ def cost(
 
 @app.command()
 def plot(
-    results: Annotated[Path, typer.Argument(help="JSON of rate-accuracy.")] = RESULTS
+    results: Annotated[Path, typer.Argument(help="JSON of rate-accuracy, steps or loss.")] = RESULTS
     / "rate_accuracy.json",
 ) -> None:
-    """Draw rate-accuracy results as PNG and SVG beside their JSON."""
-    for path in draw_files(check_rate_accuracy(_read_json(results)), results):
+    """Draw results as PNG and SVG beside their JSON."""
+    content = read_json(results)
+    match _schema(content):
+        case name if name == LOSS_SCHEMA:
+            paths = draw_files(draw_loss, check_loss(content), results)
+        case name if name == STEPS_SCHEMA:
+            paths = draw_files(draw_steps, check_steps(content), results)
+        case _:
+            paths = draw_files(draw_rate_accuracy, check_rate_accuracy(content), results)
+    for path in paths:
         typer.echo(path)
 
 
 @app.command()
 def table(
-    results: Annotated[
-        list[Path] | None, typer.Argument(help="JSON files of rate-accuracy or cost.")
-    ] = None,
+    results: Annotated[list[Path] | None, typer.Argument(help="JSON files of results.")] = None,
     write: Annotated[
         Path | None, typer.Option(help="Page to write into, between the markers.")
     ] = None,
 ) -> None:
     """Print results as Markdown, or write them into a page between their markers."""
+    tables = {COST_SCHEMA: cost_table, LOSS_SCHEMA: loss_tables, STEPS_SCHEMA: steps_table}
     for path in results or sorted(RESULTS.glob("*.json")):
-        content = _read_json(path)
-        if isinstance(content, dict) and content.get("schema") == COST_SCHEMA:
-            text = cost_table(content)
-        else:
-            text = rate_accuracy_tables(check_rate_accuracy(content))
+        content = read_json(path)
+        make = tables.get(_schema(content))
+        text = make(content) if make else rate_accuracy_tables(check_rate_accuracy(content))
         marker = path.stem.replace("_", "-")
         if write is None:
             typer.echo(f"{text}\n")
@@ -164,7 +251,7 @@ def run_all(
 ) -> None:
     """Measure all shipped checkpoints: belt, and photo where the photographs are."""
     known = {path.parent.name for f in search_folders() for path in f.glob(f"*/{MANIFEST}")}
-    processes = len(os.sched_getaffinity(0))
+    processes = _count_processes(None)
     given = os.environ.get(PHOTOGRAPHS)
     folder = photographs or (Path(given) if given else None)
     if "belt" in known:
@@ -251,30 +338,6 @@ def photograph_plan(
     )
 
 
-def draw_files(results: Any, beside: Path) -> list[Path]:
-    """Draw results as PNG and SVG files beside their JSON.
-
-    Raises:
-        ConfigError: Matplotlib is not installed.
-    """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ConfigError("plots need Matplotlib: pip install 'pnc[dev]'") from error
-    paths = [beside.with_suffix(suffix) for suffix in (".png", ".svg")]
-    with mpl.rc_context({"svg.hashsalt": "pnc"}):
-        figure = Figure()
-        FigureCanvasAgg(figure)
-        draw_rate_accuracy(figure, results)
-        for path in paths:
-            # A date in the file would change it without a change of results.
-            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-            figure.savefig(path, dpi=160, metadata=metadata)
-    return paths
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``python -m benchmarks``; the exit status: 0, 1 for an error, 2 for usage, 130."""
     try:
@@ -288,35 +351,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_rate_accuracy(plan: Plan, out: Path) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
-            progress.update(tasks[what], completed=done)
-
-        results = measure(plan, show)
+    results = with_progress(lambda show: measure(plan, show))
     write_json(out, results)
-    draw_files(results, out)
+    draw_files(draw_rate_accuracy, results, out)
     typer.echo(rate_accuracy_tables(results))
 
 
-def _parse_budgets(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(word) for word in text.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"--budgets {text}: write bytes, as in 512,1024") from error
+def _schema(content: Any) -> str:
+    return str(content.get("schema")) if isinstance(content, dict) else ""
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: no readable results ({error}); measure first") from error
+def _check_fit(fit: str) -> Fit:
+    if fit not in get_args(Fit):
+        raise ConfigError(f"--fit {fit} is unknown; use crop, squash or pad")
+    return cast("Fit", fit)
+
+
+def _count_processes(workers: int | None) -> int:
+    return len(os.sched_getaffinity(0)) if workers is None else workers

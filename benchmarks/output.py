@@ -1,0 +1,103 @@
+"""What the commands share: progress on standard error, plots beside their JSON, budgets as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.bench import OnProgress
+from pnc.errors import ConfigError
+
+Result = TypeVar("Result")
+
+
+def with_progress(work: Callable[[OnProgress], Result]) -> Result:
+    """Do work that tells its progress, and show it on standard error."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done)
+
+        return work(show)
+
+
+def draw_files(draw: Callable[[Any, Any], None], results: Any, beside: Path) -> list[Path]:
+    """Draw results as PNG and SVG files beside their JSON.
+
+    Args:
+        draw: Draws results on an empty Matplotlib figure.
+        results: What it takes.
+        beside: The JSON.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ConfigError("plots need Matplotlib: pip install 'pnc[dev]'") from error
+    paths = [beside.with_suffix(suffix) for suffix in (".png", ".svg")]
+    with mpl.rc_context({"svg.hashsalt": "pnc"}):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        draw(figure, results)
+        for path in paths:
+            # A date in the file would change it without a change of results.
+            metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+            figure.savefig(path, dpi=160, metadata=metadata)
+    return paths
+
+
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return numbers of bytes, rising: ``512,1024``, or ``64:4096:64`` from, to and step.
+
+    Raises:
+        ConfigError: The text says something else.
+    """
+    try:
+        if ":" in text:
+            start, last, step = (int(word) for word in text.split(":"))
+            return tuple(range(start, last + 1, step))
+        return tuple(sorted({int(word) for word in text.split(",")}))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: write bytes, as in 512,1024 or 64:4096:64") from error
+
+
+def parse_shares(option: str, text: str) -> tuple[float, ...]:
+    """Return percentages as shares, rising.
+
+    Raises:
+        ConfigError: The text says something else.
+    """
+    try:
+        return tuple(sorted({float(word) / 100 for word in text.split(",")}))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: write percents, as in 0,5,10") from error
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no readable results ({error}); measure first") from error
