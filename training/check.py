@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,7 +257,8 @@ def _warnings(check: DataCheck) -> list[str]:
             f"{_count(len(check.two_classes), 'picture')} in two classes each, such as "
             f"{' and '.join(check.two_classes[0][:2])}: delete the wrong one"
         )
-    copies = sum(len(group) - 1 for group in (*check.exact, *check.near))
+    apart = [group for group in check.exact if not any(set(group) <= set(n) for n in check.near)]
+    copies = sum(len(group) - 1 for group in (*apart, *check.near))
     if copies:
         lines.append(f"{_count(copies, 'copy', 'copies')} of other pictures, exact or nearly so")
     for name, train, val in zip(
@@ -338,8 +338,3 @@ def show_check(check: DataCheck, console: Console) -> None:
 def _coloured(number: int, split: str) -> str:
     few = {"train": FEW_TRAIN, "val": FEW_VAL}.get(split, 0)
     return f"[yellow]{number}[/yellow]" if number < few else str(number)
-
-
-def read_check(path: Path) -> dict[str, Any]:
-    """What :meth:`DataCheck.save` wrote."""
-    return dict(json.loads(path.read_text(encoding="utf-8")))

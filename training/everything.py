@@ -277,7 +277,7 @@ def _report(
         seconds=budget.report_seconds(),
         on_progress=CountProgress(f"{run.recipe.name}: reported"),
     )
-    facts = {
+    found = {
         "name": run.recipe.name,
         "check": asdict(check),
         "start": list(lines),
@@ -288,6 +288,7 @@ def _report(
         "results": summarise(records, run.class_names),
         "used_s": round(clock.used(), 1),
     }
+    facts = dict(json.loads(json.dumps(found)))
     codec = Codec.load(order.out)
 
     def picture(index: int, budget_bytes: int | None) -> NDArray[np.uint8]:

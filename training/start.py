@@ -336,8 +336,8 @@ def read_autoencoder(
     """
     if checkpoint.architecture != architecture or architecture != "lite":
         raise CheckpointError(f"its architecture is {checkpoint.architecture}, not {architecture}")
-    autoencoder = Autoencoder(ARCHITECTURES[architecture])
     encoder, decoder = (checkpoint.read(f"{part}.tflite") for part in ("encoder", "decoder"))
+    autoencoder = Autoencoder(ARCHITECTURES[architecture])
     projection = autoencoder.encoder.get_layer("projection")
     (convolution,) = (x for x in read_operations(encoder) if x.kind == "CONV_2D")
     rows = convolution.constants[0]

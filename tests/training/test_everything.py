@@ -32,7 +32,7 @@ def order(tiny_run: Any, place: Path) -> Order:
         tiny_run.recipe.data,
         place / "mine",
         place / "run",
-        hours=0.1,
+        hours=1.0,
         start=str(tiny_run.checkpoint),
         base=tiny_run.recipe,
         cache=tiny_run.cache,
@@ -64,7 +64,7 @@ def test_killed_twice_and_finished(
     facts = json.loads((order.run / "report.json").read_text(encoding="utf-8"))
     assert facts == outcome.facts
     assert facts["used_s"] > used > 0
-    assert facts["used_s"] < 0.1 * 3600
+    assert facts["used_s"] < 3600
     assert facts["verification"]["passed"]
     assert facts["start"] == [
         "start: classifier from checkpoint tiny",
