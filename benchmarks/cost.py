@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from benchmarks.facts import describe_command, describe_machine, describe_versio
 from benchmarks.macs import count_macs
 from benchmarks.pictures import open_set
 from pnc import Codec
+from pnc.codec.interpreter import Model
 from pnc.errors import ConfigError
 
 SCHEMA = "pnc.cost/1"
@@ -39,10 +41,15 @@ RIVAL_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 SHORT_BYTES = 1024
 """Length of the prefix that is decoded beside the whole stream."""
 
+FIRST_PACKET_BYTES = 244
+"""Size of the first packet: what BLE carries."""
+
 WARM_UPS = 2
 """Rounds that are not counted: first runs allocate."""
 
 ENCODE, NETWORK, DECODE, DECODE_SHORT = "encode", "encode, network only", "decode", "decode 1 KB"
+DECODER_NETWORK, FIRST_PACKET = "decode, network only", "first packet"
+BESIDE, BESIDE_SHORT = "decode, beside the network", "decode 1 KB, beside the network"
 CLASSIFY, BOTH = "classify", "decode and classify"
 BOTH_SHORT = "decode 1 KB and classify"
 
@@ -84,6 +91,9 @@ def measure_cost(
     ]
     with _one_core():
         times = _time(_works(codec), samples, num_rounds)
+    for beside, whole in ((BESIDE, DECODE), (BESIDE_SHORT, DECODE_SHORT)):
+        pairs = zip(times[whole], times[DECODER_NETWORK], strict=True)
+        times[beside] = [of_both - of_network for of_both, of_network in pairs]
     medians = {name: float(np.median(values)) for name, values in times.items()}
     folder = codec.checkpoint.folder
     return {
@@ -117,6 +127,7 @@ def measure_cost(
             for part in ("encoder", "decoder", "classifier")
         },
         "peak_memory_bytes": measure_memory(str(folder), samples[0][1]),
+        "python_memory_bytes": measure_python_memory(codec, *samples[0]),
     }
 
 
@@ -144,6 +155,9 @@ def cost_table(results: dict[str, Any]) -> str:
         f"encodes {memory['encode'] / 2**20:.0f} MiB, that decodes and classifies "
         f"{memory['decode and classify'] / 2**20:.0f} MiB.",
     ]
+    if python := results.get("python_memory_bytes"):
+        sizes = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in python.items())
+        lines[-1] += f" At most allocated at once beside the networks: {sizes}."
     return "\n".join(lines)
 
 
@@ -160,6 +174,28 @@ def measure_memory(checkpoint: str, stream: bytes) -> dict[str, int]:
             "encode": _peak(checkpoint),
             "decode and classify": _peak(checkpoint, str(path)),
         }
+
+
+def measure_python_memory(codec: Codec, pixels: NDArray[np.uint8], stream: bytes) -> dict[str, int]:
+    """Return the most that Python and NumPy hold at once for a picture, bytes, by work.
+
+    What the interpreter of the networks and the entropy coder's library allocate is not in it.
+    """
+    works: dict[str, Callable[[], object]] = {
+        ENCODE: lambda: codec.encode(pixels),
+        DECODE: lambda: codec.decode(stream),
+        DECODE_SHORT: lambda: codec.decode(stream[:SHORT_BYTES]),
+    }
+    peaks = {}
+    for name, work in works.items():
+        work()
+        tracemalloc.start()
+        try:
+            work()
+            peaks[name] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    return peaks
 
 
 def _peak(*arguments: str) -> int:
@@ -187,7 +223,11 @@ def _works(codec: Codec) -> dict[str, Work]:
     works: dict[str, Work] = {
         ENCODE: lambda pixels, stream: codec.encode(pixels),
         NETWORK: lambda pixels, stream: codec.encoder.encode(pixels),
+        FIRST_PACKET: lambda pixels, stream: codec.encode_packets(
+            pixels, FIRST_PACKET_BYTES, max_bytes=FIRST_PACKET_BYTES
+        ),
         DECODE: lambda pixels, stream: codec.decode(stream),
+        DECODER_NETWORK: _decoder_network(codec),
         DECODE_SHORT: lambda pixels, stream: codec.decode(stream[:SHORT_BYTES]),
         CLASSIFY: lambda pixels, stream: codec.classify(pixels),
         BOTH: lambda pixels, stream: codec.classify(stream),
@@ -196,6 +236,14 @@ def _works(codec: Codec) -> dict[str, Work]:
     for name in RIVAL_OPTIONS:
         works[name] = lambda pixels, stream, name=name: _save(pixels, name)  # type: ignore[misc]
     return works
+
+
+def _decoder_network(codec: Codec) -> Work:
+    """Return one inference of the decoder's file; what it is given does not change its time."""
+    content = codec.checkpoint.read("decoder.tflite")
+    model = Model(content, name="decoder.tflite", num_threads=1)
+    nothing = [np.zeros(side["shape"][1:], side["dtype"]) for side in model.inputs]
+    return lambda pixels, stream: model.run(*nothing)
 
 
 def _save(pixels: NDArray[np.uint8], rival: str) -> bytes:

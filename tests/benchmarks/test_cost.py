@@ -19,12 +19,18 @@ def results() -> dict[str, Any]:
 def test_everything_is_timed_counted_and_weighed(results: dict[str, Any]) -> None:
     assert results["schema"] == SCHEMA
     assert results["n"] == 1
-    assert all(cell["median"] > 0 for cell in results["cpu_ms"].values())
+    beside = {"decode, beside the network", "decode 1 KB, beside the network"}
+    assert beside < results["cpu_ms"].keys()
+    times = {name: cell["median"] for name, cell in results["cpu_ms"].items()}
+    assert all(time > 0 for name, time in times.items() if name not in beside)
+    assert 0 < times["first packet"] < 1000
     assert {(r["of"], r["to"]) for r in results["ratios"]} >= {
         ("encode", "webp"),
         ("decode and classify", "classify"),
     }
     assert all(2**20 < size < 2**30 for size in results["peak_memory_bytes"].values())
+    assert results["python_memory_bytes"].keys() == {"encode", "decode", "decode 1 KB"}
+    assert all(2**16 < size < 2**27 for size in results["python_memory_bytes"].values())
 
 
 @pytest.mark.e2e

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import codecs
+from benchmarks.codecs import fit_tables, is_rival, name_lossy, open_codec
+from benchmarks.pictures import open_set
+from pnc.errors import ConfigError
+from pnc.replay.loss import LossyPackets
+from tests.replay.test_rtss23 import save
+
+
+def test_rivals_are_told_from_checkpoints() -> None:
+    assert is_rival("webp")
+    assert is_rival("rtss23-huffman")
+    assert is_rival("rtss23-huffman=some/file.npz")
+    assert not is_rival("rtss23")
+    assert not is_rival("belt")
+
+
+def test_tables_are_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"rtss23-huffman={save(tmp_path / 'n.npz')}"
+    with pytest.raises(ConfigError, match="no Huffman tables"):
+        open_codec(text)
+    sets = [open_set("belt#tune", limit=2)]
+    fitted = fit_tables(text, sets, "crop", tmp_path)
+    (contender,) = open_codec(fitted)
+    assert contender.family == "rtss23-huffman"
+    monkeypatch.setattr(codecs, "fit_codes", lambda *_: pytest.fail("fitted again"))
+    assert fit_tables(text, sets, "crop", tmp_path) == fitted
+    assert fit_tables(fitted, sets, "crop", tmp_path) == fitted
+    assert fit_tables("webp", [], "crop", tmp_path) == "webp"
+
+
+def test_lossy_packets_are_named() -> None:
+    (contender,) = open_codec(name_lossy("belt", 64, 0.05, 3))
+    assert isinstance(contender, LossyPackets)
+    assert (contender.mtu_bytes, contender.loss, contender.seed) == (64, 0.05, 3)
