@@ -58,8 +58,9 @@ table { border-collapse:collapse; font-variant-numeric:tabular-nums; font-size:1
 th, td { padding:6px 12px; text-align:right; border-bottom:1px solid var(--line); }
 th { font-weight:600; color:var(--faint); } th:first-child, td:first-child { text-align:left; }
 tr.all td { font-weight:600; }
-.heat td { border:2px solid var(--card); border-radius:6px; text-align:center; min-width:54px; }
-.heat th { border:none; max-width:140px; overflow:hidden; text-overflow:ellipsis;
+.heat td { border:2px solid var(--card); border-radius:6px; text-align:center; min-width:46px;
+  padding:6px 8px; }
+.heat th { border:none; padding:6px 8px; max-width:92px; overflow:hidden; text-overflow:ellipsis;
   white-space:nowrap; }
 figure { margin:0; } svg { width:100%; height:auto; display:block; }
 .grid { stroke:var(--line); } .tick { fill:var(--faint); font-size:12px; }
