@@ -55,8 +55,12 @@ PACKAGES_OF_PACKAGE: dict[str, set[str]] = {
     "benchmarks": SERVER_PACKAGES | {"httpx", "keras", "matplotlib", "tensorflow"},
 }
 
-PACKAGES_OF_MODULE = {"pnc.codec.interpreter": {"tensorflow"}}
-"""tf.lite is the third choice of the interpreter's face, where nothing smaller is installed."""
+PACKAGES_OF_MODULE = {
+    "pnc.codec.interpreter": {"tensorflow"},
+    "pnc.replay.baselines": {"pillow_jxl"},
+}
+"""tf.lite is the third choice of the interpreter's face, where nothing smaller is installed; JPEG XL
+is a rival only where its package is."""
 
 CLOCKS_AND_WIRES = {"asyncio", "sched", "select", "selectors", "serial", "socket", "time"}
 MAY_WAIT = ("pnc.transport.links", "pnc.transport.driver", "pnc.commands", "pnc.cli")
