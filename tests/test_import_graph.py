@@ -59,8 +59,8 @@ PACKAGES_OF_MODULE = {
     "pnc.codec.interpreter": {"tensorflow"},
     "pnc.replay.baselines": {"pillow_jxl"},
 }
-"""tf.lite is the third choice of the interpreter's face, where nothing smaller is installed; JPEG XL
-is a rival only where its package is."""
+"""tf.lite is the third choice of the interpreter's face, where nothing smaller is installed. JPEG
+XL is a rival only where its package is."""
 
 CLOCKS_AND_WIRES = {"asyncio", "sched", "select", "selectors", "serial", "socket", "time"}
 MAY_WAIT = ("pnc.transport.links", "pnc.transport.driver", "pnc.commands", "pnc.cli")
