@@ -30,15 +30,16 @@ from pnc.codec.checkpoint import MANIFEST, search_folders
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError, PncError
 from pnc.replay.baselines import find_missing
-from pnc.replay.loss_report import LOSS_SCHEMA, check_loss, draw_loss, loss_tables
+from pnc.replay.loss_report import LOSS_SCHEMA, draw_loss, loss_tables
 from pnc.replay.report import (
-    check_rate_accuracy,
+    RATE_ACCURACY_SCHEMA,
+    check_schema,
     draw_rate_accuracy,
     rate_accuracy_tables,
     write_between,
 )
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
-from pnc.replay.steps_report import STEPS_SCHEMA, check_steps, draw_steps, steps_table
+from pnc.replay.steps_report import STEPS_SCHEMA, draw_steps, steps_table
 
 RESULTS = Path("benchmarks/results")
 """Where results lie, relative to the root of the source tree."""
@@ -213,11 +214,13 @@ def plot(
     content = read_json(results)
     match _schema(content):
         case name if name == LOSS_SCHEMA:
-            paths = draw_files(draw_loss, check_loss(content), results)
+            paths = draw_files(draw_loss, content, results)
         case name if name == STEPS_SCHEMA:
-            paths = draw_files(draw_steps, check_steps(content), results)
+            paths = draw_files(draw_steps, content, results)
         case _:
-            paths = draw_files(draw_rate_accuracy, check_rate_accuracy(content), results)
+            paths = draw_files(
+                draw_rate_accuracy, check_schema(content, RATE_ACCURACY_SCHEMA), results
+            )
     for path in paths:
         typer.echo(path)
 
@@ -230,11 +233,20 @@ def table(
     ] = None,
 ) -> None:
     """Print results as Markdown, or write them into a page between their markers."""
-    tables = {COST_SCHEMA: cost_table, LOSS_SCHEMA: loss_tables, STEPS_SCHEMA: steps_table}
+    tables = {
+        RATE_ACCURACY_SCHEMA: rate_accuracy_tables,
+        COST_SCHEMA: cost_table,
+        LOSS_SCHEMA: loss_tables,
+        STEPS_SCHEMA: steps_table,
+    }
     for path in results or sorted(RESULTS.glob("*.json")):
         content = read_json(path)
         make = tables.get(_schema(content))
-        text = make(content) if make else rate_accuracy_tables(check_rate_accuracy(content))
+        text = (
+            make(content)
+            if make
+            else rate_accuracy_tables(check_schema(content, RATE_ACCURACY_SCHEMA))
+        )
         marker = path.stem.replace("_", "-")
         if write is None:
             typer.echo(f"{text}\n")

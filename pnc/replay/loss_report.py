@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pnc.errors import ConfigError
-from pnc.replay.report import INK, MANY_CLASSES, MUTED, OWN_COLOURS, Results
+from pnc.replay.report import INK, MANY_CLASSES, MUTED, OWN_COLOURS, Results, title_of
 
 LOSS_SCHEMA = "pnc.loss/1"
 """Name and version of the JSON that this module reads."""
 
 Panel = tuple[str, str, str, int, str]
 """Set, judge, checkpoint, bytes of the largest packet, headline "top1" or "top5"."""
-
-
-def check_loss(results: Any) -> Results:
-    """Return results if they are what this module reads.
-
-    Raises:
-        ConfigError: They are not, or are of another version.
-    """
-    schema = results.get("schema") if isinstance(results, dict) else None
-    if schema != LOSS_SCHEMA:
-        raise ConfigError(f"these results are {schema!r}, not {LOSS_SCHEMA!r}; measure again")
-    checked: Results = results
-    return checked
 
 
 def loss_tables(results: Results) -> str:
@@ -35,11 +21,10 @@ def loss_tables(results: Results) -> str:
         set_name, judge, codec, mtu, metric = panel
         cells = _cells(results, panel)
         count = next(iter(cells.values()))["n"]
-        title = "top-5" if metric == "top5" else "top-1"
         lines = [
             f"**{set_name}, judged by {judge}: `{codec}` in packets of {mtu} bytes** "
-            f"(n = {count}, {results['num_seeds']} draws). Each cell: {title} in percent; in "
-            "brackets the points against no loss.",
+            f"(n = {count}, {results['num_seeds']} draws). "
+            f"Each cell: {title_of(metric)} in percent; in brackets the points against no loss.",
             "",
             f"| bytes sent | {' | '.join(f'{100 * p:g} % lost' for p in results['losses'])} |",
             f"|---:|{'---:|' * len(results['losses'])}",
@@ -61,7 +46,7 @@ def draw_loss(figure: Any, results: Results) -> None:
 
     Args:
         figure: An empty ``matplotlib.figure.Figure``; its size and layout are set.
-        results: As `check_loss` returns them.
+        results: Of `LOSS_SCHEMA`.
     """
     panels = list(_panels(results))
     num_columns = min(len(panels), max(2, len(results["mtus"])))
@@ -89,7 +74,7 @@ def draw_loss(figure: Any, results: Results) -> None:
         axes.set_ylim(0, 102)
         axes.set_xticks(losses, [f"{loss:g}" for loss in losses])
         axes.set_xlabel("packets lost, %", color=INK)
-        axes.set_ylabel(f"{'top-5' if metric == 'top5' else 'top-1'} accuracy, %", color=INK)
+        axes.set_ylabel(f"{title_of(metric)} accuracy, %", color=INK)
         axes.set_title(
             f"{codec} in packets of {mtu} bytes\n{set_name}, judged by {judge}",
             loc="left",

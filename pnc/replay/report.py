@@ -49,17 +49,15 @@ MUTED = "#6b7280"
 Results = Mapping[str, Any]
 
 
-def check_rate_accuracy(results: Any) -> Results:
-    """Return results if they are what this module reads.
+def check_schema(results: Any, schema: str) -> Results:
+    """Return results if they are of this schema.
 
     Raises:
         ConfigError: They are not, or are of another version.
     """
-    schema = results.get("schema") if isinstance(results, dict) else None
-    if schema != RATE_ACCURACY_SCHEMA:
-        raise ConfigError(
-            f"these results are {schema!r}, not {RATE_ACCURACY_SCHEMA!r}; measure again"
-        )
+    found = results.get("schema") if isinstance(results, dict) else None
+    if found != schema:
+        raise ConfigError(f"these results are {found!r}, not {schema!r}; measure again")
     checked: Results = results
     return checked
 
@@ -113,7 +111,7 @@ def draw_rate_accuracy(figure: Any, results: Results) -> None:
 
     Args:
         figure: An empty ``matplotlib.figure.Figure``; its size and layout are set.
-        results: As `check_rate_accuracy` returns them.
+        results: Of `RATE_ACCURACY_SCHEMA`.
     """
     panels = list_panels(results)
     num_columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
@@ -184,7 +182,7 @@ def _draw_panel(
     axes.set_ylim(0, 102)
     axes.set_yticks(range(0, 101, 20))
     axes.set_xlabel("bytes at most", color=INK)
-    axes.set_ylabel(f"{'top-5' if metric == 'top5' else 'top-1'} accuracy, %", color=INK)
+    axes.set_ylabel(f"{title_of(metric)} accuracy, %", color=INK)
     axes.set_title(
         f"{set_name}, judged by {judge} (n = {whole['n']})",
         loc="left",
@@ -229,14 +227,14 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
         for row in results.get("rate_changes", [])
         if (row["set"], row["judge"]) == (set_name, judge)
     }
-    ours = f" {results['reference']}: bytes at equal {_title(metric)} |" if changes else ""
+    ours = f" {results['reference']}: bytes at equal {title_of(metric)} |" if changes else ""
     lines = [
         f"**{set_name}, judged by {judge}** (n = {whole['n']}; undamaged: top-1 "
         f"{_percent(whole['top1'])}, top-5 {_percent(whole['top5'])}). "
-        f"Each cell: top-1 / top-5 in percent; bold: the best {_title(metric)}; half-widths of the "
-        f"95 % intervals are at most {_widest(rows, metric):.1f} points.",
+        f"Each cell: top-1 / top-5 in percent; bold: the best {title_of(metric)}; "
+        f"half-widths of the 95 % intervals are at most {_widest(rows, metric):.1f} points.",
         "",
-        f"| bytes at most | {' | '.join(f'{b:,}' for b in budgets)} | {_title(metric)} {share} |"
+        f"| bytes at most | {' | '.join(f'{b:,}' for b in budgets)} | {title_of(metric)} {share} |"
         + ours,
         f"|---|{'---:|' * len(budgets)}---:|{'---:|' if changes else ''}",
     ]
@@ -277,7 +275,7 @@ def _differences(
                 found[kind].append(f"{codec['title']} at {', '.join(budgets)}")
     better, worse = ("; ".join(found[kind]) or "none" for kind in ("better", "worse"))
     return (
-        f"{_title(metric).capitalize()} against {results['reference']}, beyond the paired 95 % "
+        f"{title_of(metric).capitalize()} against {results['reference']}, beyond the paired 95 % "
         f"interval. Better: {better}. Worse: {worse}."
     )
 
@@ -294,7 +292,8 @@ def _change(cell: Mapping[str, Any] | None) -> str:
     return f"{value} ({100 * cell['low']:+.0f} to {100 * cell['high']:+.0f})"
 
 
-def _title(metric: str) -> str:
+def title_of(metric: str) -> str:
+    """Return what people call "top1" or "top5"."""
     return "top-5" if metric == "top5" else "top-1"
 
 

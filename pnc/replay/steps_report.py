@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pnc.errors import ConfigError
-from pnc.replay.report import INK, MANY_CLASSES, OWN_COLOURS, Results
+from pnc.replay.report import INK, MANY_CLASSES, OWN_COLOURS, Results, title_of
 
 STEPS_SCHEMA = "pnc.steps/1"
 """Name and version of the JSON that this module reads."""
 
 DOWN = "#c0392b"
 """Colour of a step down beyond noise."""
-
-
-def check_steps(results: Any) -> Results:
-    """Return results if they are what this module reads.
-
-    Raises:
-        ConfigError: They are not, or are of another version.
-    """
-    schema = results.get("schema") if isinstance(results, dict) else None
-    if schema != STEPS_SCHEMA:
-        raise ConfigError(f"these results are {schema!r}, not {STEPS_SCHEMA!r}; measure again")
-    checked: Results = results
-    return checked
 
 
 def steps_table(results: Results) -> str:
@@ -54,7 +40,7 @@ def draw_steps(figure: Any, results: Results) -> None:
 
     Args:
         figure: An empty ``matplotlib.figure.Figure``; its size and layout are set.
-        results: As `check_steps` returns them.
+        results: Of `STEPS_SCHEMA`.
     """
     budgets, rows = results["budgets"], results["results"]
     classes = {judge["name"]: judge["num_classes"] for judge in results["judges"]}
@@ -76,7 +62,7 @@ def draw_steps(figure: Any, results: Results) -> None:
         axes.set_ylim(0, 102)
         axes.set_xlim(0, budgets[-1])
         axes.set_xlabel("bytes at most", color=INK)
-        axes.set_ylabel(f"{'top-5' if metric == 'top5' else 'top-1'} accuracy, %", color=INK)
+        axes.set_ylabel(f"{title_of(metric)} accuracy, %", color=INK)
         axes.set_title(
             f"{results['codec']} on {row['set']}, judged by {row['judge']} (n = {row['n']})",
             loc="left",

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from benchmarks.cli import main
 from benchmarks.loss import LossPlan, measure_loss
 from pnc.errors import ConfigError
-from pnc.replay.loss_report import check_loss, draw_loss, loss_tables
+from pnc.replay.loss_report import LOSS_SCHEMA, draw_loss, loss_tables
+from pnc.replay.report import check_schema
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def plan(judge_file: Path, tmp_path: Path) -> LossPlan:
 
 
 def test_more_loss_shows_less(plan: LossPlan) -> None:
-    results = check_loss(measure_loss(plan))
+    results = check_schema(measure_loss(plan), LOSS_SCHEMA)
     rows = {row["loss"]: row for row in results["results"]}
     assert rows.keys() == {0.0, 0.5, 1.0}
     assert [rows[loss]["num_seeds"] for loss in (0.0, 0.5, 1.0)] == [1, 2, 1]
@@ -59,7 +60,7 @@ def test_unusable_plans_are_refused(plan: LossPlan, change: dict[str, object], l
 
 def test_other_results_are_refused() -> None:
     with pytest.raises(ConfigError, match="measure again"):
-        check_loss({"schema": "pnc.loss/99"})
+        check_schema({"schema": "pnc.loss/99"}, LOSS_SCHEMA)
 
 
 def test_command_writes_what_it_prints(

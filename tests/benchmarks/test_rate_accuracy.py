@@ -12,7 +12,7 @@ from benchmarks.pictures import PictureRef, open_set
 from benchmarks.rate_accuracy import Plan, measure
 from benchmarks.work import Task, run_tasks
 from pnc.errors import ConfigError
-from pnc.replay.report import check_rate_accuracy, rate_accuracy_tables
+from pnc.replay.report import RATE_ACCURACY_SCHEMA, check_schema, rate_accuracy_tables
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def row(results: dict[str, Any], budget: int) -> dict[str, Any]:
 
 def test_results_hold_what_the_report_reads(plan: Plan) -> None:
     results = measure(plan)
-    assert check_rate_accuracy(results)
+    assert check_schema(results, RATE_ACCURACY_SCHEMA)
     assert "| WebP, method 6 |" in rate_accuracy_tables(results)
     assert results["undamaged"][0]["top1"]["value"] == 1.0
     assert results["reference"] is None

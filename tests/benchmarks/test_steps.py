@@ -10,7 +10,8 @@ from benchmarks.cli import main
 from benchmarks.rate_accuracy import Plan
 from benchmarks.steps import find_steps, measure_steps
 from pnc.errors import ConfigError
-from pnc.replay.steps_report import check_steps
+from pnc.replay.report import check_schema
+from pnc.replay.steps_report import STEPS_SCHEMA
 
 
 def test_step_down_beyond_noise_is_found() -> None:
@@ -52,7 +53,7 @@ def test_unusable_plans_are_refused(
 
 def test_other_results_are_refused() -> None:
     with pytest.raises(ConfigError, match="measure again"):
-        check_steps([])
+        check_schema([], STEPS_SCHEMA)
 
 
 def test_command_writes_what_it_prints(

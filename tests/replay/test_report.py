@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from pnc.errors import ConfigError
 from pnc.replay.report import (
     RATE_ACCURACY_SCHEMA,
-    check_rate_accuracy,
+    check_schema,
     draw_rate_accuracy,
     list_panels,
     rate_accuracy_tables,
@@ -122,10 +122,10 @@ def test_tables_are_whole_markdown() -> None:
 
 
 def test_other_results_are_refused() -> None:
-    assert check_rate_accuracy(RESULTS) is RESULTS
+    assert check_schema(RESULTS, RATE_ACCURACY_SCHEMA) is RESULTS
     for wrong in ({"schema": "pnc.rate-accuracy/99"}, {}, [1], None):
         with pytest.raises(ConfigError, match="measure again"):
-            check_rate_accuracy(wrong)
+            check_schema(wrong, RATE_ACCURACY_SCHEMA)
 
 
 def test_text_between_markers_is_replaced_and_nothing_else(tmp_path: Path) -> None:
