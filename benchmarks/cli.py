@@ -241,12 +241,12 @@ def table(
     }
     for path in results or sorted(RESULTS.glob("*.json")):
         content = read_json(path)
-        make = tables.get(_schema(content))
-        text = (
-            make(content)
-            if make
-            else rate_accuracy_tables(check_schema(content, RATE_ACCURACY_SCHEMA))
-        )
+        schema = _schema(content)
+        if schema not in tables:
+            if results is None:
+                continue
+            check_schema(content, RATE_ACCURACY_SCHEMA)
+        text = tables[schema](content)
         marker = path.stem.replace("_", "-")
         if write is None:
             typer.echo(f"{text}\n")
