@@ -58,7 +58,7 @@ class ClassifierConfig:
     phases: Sequence[Phase] = PHASES
     """The resolutions, in order."""
     learning_rate: float = 2e-3
-    """Peak of the cosine schedule at 32 pictures a step."""
+    """Peak of the schedule at 32 pictures a step."""
     weight_decay: float = 2e-2
     """Decoupled weight decay of AdamW."""
     label_smoothing: float = 0.1
@@ -75,6 +75,40 @@ class ClassifierConfig:
     """Evaluations (eight a run) without a better score after which it stops early; 0: never."""
     max_seconds: float = float("inf")
     """Wall-clock budget, seconds."""
+
+
+@keras.saving.register_keras_serializable("pnc")
+class CosineOverWork(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises in a twentieth of the steps, then falls as a cosine of the work done, not the steps.
+
+    A step on large pictures counts as much more as it costs, so that the few steps at full size
+    still learn.
+
+    Args:
+        peak: highest learning rate.
+        steps: number of steps in each phase.
+        work: cost of one step in each phase, in any unit.
+    """
+
+    def __init__(self, peak: float, steps: Sequence[int], work: Sequence[float]) -> None:
+        super().__init__()
+        self._peak, self._steps, self._work = peak, list(steps), list(work)
+
+    def __call__(self, step: Any) -> Any:
+        """Learning rate of a step, a scalar."""
+        step = ops.cast(step, "float32")
+        done, start = 0.0, 0
+        for count, cost in zip(self._steps, self._work, strict=True):
+            done = done + cost * ops.clip(step - start, 0, count)
+            start += count
+        total = sum(c * w for c, w in zip(self._steps, self._work, strict=True))
+        fall = 0.505 + 0.495 * ops.cos(np.pi * done / total)
+        rise = ops.minimum((step + 1) / max(1, start // 20), 1.0)
+        return self._peak * rise * fall
+
+    def get_config(self) -> dict[str, Any]:
+        """What the schedule is made of."""
+        return {"peak": self._peak, "steps": self._steps, "work": self._work}
 
 
 def build_classifier(num_classes: int) -> keras.Model:
@@ -181,8 +215,8 @@ def batches(
     labels: NDArray[np.int64],
     teacher: NDArray[np.float32] | None,
     config: ClassifierConfig,
-) -> tuple[Callable[[int], Batch], int]:
-    """The pure batch function of the whole progressive schedule, and its number of steps."""
+) -> tuple[Callable[[int], Batch], list[int]]:
+    """The pure batch function of the whole schedule, and the step at which each phase ends."""
     ends: list[int] = []
     for phase in config.phases:
         ends.append(
@@ -209,7 +243,7 @@ def batches(
         y = (labels[picked],) if teacher is None else (labels[picked], teacher[picked])
         return x, y
 
-    return make, ends[-1]
+    return make, ends
 
 
 def accuracy(classifier: keras.Model, images: Pictures, labels: NDArray[np.int64]) -> float:
@@ -260,14 +294,12 @@ def train_classifier(
             if isinstance(layer, keras.layers.Dropout):
                 layer.rate = 0.0
     trainer = ClassifierTrainer(classifier, 0 if teacher is None else teacher.shape[-1], config)
-    make, num_steps = batches(images, labels, teacher, config)
-    warmup = num_steps // 20
-    schedule = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 50,
-        num_steps - warmup,
-        0.01,
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup,
+    make, ends = batches(images, labels, teacher, config)
+    num_steps = ends[-1]
+    schedule = CosineOverWork(
+        config.learning_rate,
+        np.diff(ends, prepend=0).tolist(),
+        [phase.size**2 * phase.batch_size for phase in config.phases],
     )
     trainer.compile(
         keras.optimizers.AdamW(

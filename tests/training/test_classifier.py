@@ -14,6 +14,7 @@ from training.augment import crop_and_flip, jitter_colour
 from training.classifier import (
     ClassifierConfig,
     ClassifierTrainer,
+    CosineOverWork,
     Phase,
     accuracy,
     batches,
@@ -95,9 +96,9 @@ def test_batches_are_pure_functions_of_the_step(pictures: NDArray[np.uint8]) -> 
         Path("unused"), phases=(Phase(32, 2, batch_size=4), Phase(48, 1, batch_size=2)), turn=True
     )
     teacher = np.random.default_rng(0).random((8, 5), np.float32)
-    make, num_steps = batches(pictures, LABELS, teacher, config)
-    assert num_steps == 4 + 4
-    sizes = [make(step)[0].shape for step in range(num_steps)]
+    make, ends = batches(pictures, LABELS, teacher, config)
+    assert ends == [4, 8]
+    sizes = [make(step)[0].shape for step in range(8)]
     assert sizes == [(4, 32, 32, 3)] * 4 + [(2, 48, 48, 3)] * 4
     x, (labels, soft) = make(6)
     again, _ = batches(pictures, LABELS, teacher, config)
@@ -109,6 +110,17 @@ def test_batches_are_pure_functions_of_the_step(pictures: NDArray[np.uint8]) -> 
     assert x.max() <= 255
     without, _ = batches(pictures, LABELS, None, config)
     assert len(without(0)[1]) == 1
+
+
+def test_learning_rate_falls_with_the_work_done() -> None:
+    schedule = CosineOverWork(1.0, [400, 100], [1.0, 12.0])
+    assert float(schedule(0)) == pytest.approx(1 / 25)
+    assert float(schedule(24)) == pytest.approx(1, abs=1e-3)
+    quarter = 0.505 + 0.495 * np.cos(np.pi / 4)
+    assert float(schedule(400)) == pytest.approx(quarter, abs=1e-6)
+    assert float(schedule(500)) == pytest.approx(0.01, abs=1e-6)
+    again = CosineOverWork.from_config(schedule.get_config())
+    assert float(again(450)) == float(schedule(450))
 
 
 def test_jitter_is_the_phases(pictures: NDArray[np.uint8]) -> None:
