@@ -1,0 +1,116 @@
+"""Coefficients: what is coded of the encoder's symbols.
+
+Three things stand between a grid of symbols and its coefficients, all linear and all without loss
+of anything but rounding:
+
+1. the zero point is taken off;
+2. *smooth* channels, whose neighbours are alike (brightness, colour), are transformed once more:
+   an orthonormal DCT of 4x4 positions, then one of the 4x4 first coefficients of these;
+3. every coefficient is scaled by how much it matters at its place.
+
+Only the encoder's rounding decides a bit, so decoders need not agree on the last one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.errors import CheckpointError
+
+TOP_PLANE = 12
+"""Every coefficient's magnitude is below ``2**TOP_PLANE``."""
+
+BLOCK = 4
+"""Side of the blocks of the second transform, positions."""
+
+
+@dataclass(frozen=True)
+class CoefficientGrid:
+    """How symbols become coefficients and back.
+
+    Args:
+        height, width, num_channels: the grid.
+        zero_point: the symbol that means 0; 0 for encoders whose values are never negative.
+        smooth: channels that are transformed once more; the sides are then multiples of 4.
+        scale: float32 ``[height, width, channels]``, positive.
+
+    Raises:
+        CheckpointError: these do not fit each other.
+    """
+
+    height: int
+    width: int
+    num_channels: int
+    zero_point: int
+    smooth: tuple[int, ...]
+    scale: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shape = (self.height, self.width, self.num_channels)
+        if self.scale.shape != shape or not (np.isfinite(self.scale) & (self.scale > 0)).all():
+            raise CheckpointError(f"coefficients: scales must be positive and {shape}")
+        if len(set(self.smooth)) < len(self.smooth) or not all(
+            0 <= channel < self.num_channels for channel in self.smooth
+        ):
+            raise CheckpointError("coefficients: no such smooth channels")
+        if self.smooth and (self.height % BLOCK or self.width % BLOCK):
+            raise CheckpointError(f"coefficients: {shape} is not made of 4x4 blocks")
+
+    @cached_property
+    def _smooth(self) -> NDArray[np.intp]:
+        return np.array(self.smooth, np.intp)
+
+    @cached_property
+    def _matrices(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        return second_transform(self.height), second_transform(self.width)
+
+    def forward(self, symbols: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Symbols, uint8, as coefficients, int16; both ``[height, width, channels]``."""
+        values = symbols.astype(np.float32) - np.float32(self.zero_point)
+        if len(self._smooth):
+            down, across = self._matrices
+            part = values[:, :, self._smooth]
+            values[:, :, self._smooth] = np.einsum("ai,ijc,bj->abc", down, part, across)
+        limit = (1 << TOP_PLANE) - 1
+        return np.clip(np.rint(values * self.scale), -limit, limit).astype(np.int16)
+
+    def inverse(self, coefficients: NDArray[Any]) -> NDArray[np.float32]:
+        """Coefficients as symbols without their zero point, float32, not rounded."""
+        values = (coefficients / self.scale).astype(np.float32)
+        if len(self._smooth):
+            down, across = self._matrices
+            part = values[:, :, self._smooth]
+            values[:, :, self._smooth] = np.einsum("ai,abc,bj->ijc", down, part, across)
+        return values
+
+
+@lru_cache
+def second_transform(length: int) -> NDArray[np.float32]:
+    """The orthonormal matrix of the second transform along one side.
+
+    Args:
+        length: a multiple of 4.
+
+    Returns:
+        float32 ``[length, length]``, one basis vector a row.
+    """
+    blocks = length // BLOCK
+    matrix = np.kron(np.eye(blocks), dct(BLOCK))
+    first = np.arange(blocks) * BLOCK
+    matrix[first] = dct(blocks) @ matrix[first]
+    return matrix.astype(np.float32)
+
+
+def dct(length: int) -> NDArray[np.float64]:
+    """The orthonormal DCT-II, float64 ``[length, length]``, one basis vector a row."""
+    rows, columns = np.mgrid[0:length, 0:length]
+    matrix: NDArray[np.float64] = np.cos(math.pi * (2 * columns + 1) * rows / (2 * length))
+    matrix *= math.sqrt(2 / length)
+    matrix[0] = math.sqrt(1 / length)
+    return matrix

@@ -1,0 +1,322 @@
+"""Bit planes of coefficients, the likeliest first: what a stream sends in which order.
+
+Magnitudes are sent bit by bit, from the highest plane to the lowest. In a plane ``k`` every
+coefficient that is still 0 is *decided*: does its magnitude reach ``2**k``, and if so, with which
+sign? All others are *refined* by one bit. How likely a yes is, both sides predict in integers from
+what all planes above have told: a weighted sum of the magnitudes at the same place in all channels
+and of the eight neighbours in the same channel, plus a number of the place's own. By the ratio of
+that prediction to ``2**k``, in half octaves, the undecided coefficients fall into classes. A plane
+sends its classes in order, the likeliest first, each as one segment of
+:mod:`pnc.codec.entropy.runs`, and somewhere between them the refinement bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
+from pnc.codec.entropy.runs import MAX_ORDER, Bits, decode_segment, encode_segments
+from pnc.codec.scan import scan_order
+from pnc.errors import CheckpointError
+
+FRACTION_BITS = 6
+"""Weights and predictions are integers in units of ``2**-6``."""
+
+NUM_CLASSES = 14
+"""Classes of a plane."""
+
+LIKELIEST = 3
+"""Half octaves above the plane's threshold from which on predictions are one class."""
+
+_EXPONENT_BIAS = 1023
+_HALF_OCTAVE_SHIFT = 51
+"""Behind the mantissa's first bit of a double: what is before it counts half octaves."""
+
+
+@dataclass(frozen=True)
+class PlanePrior:
+    """What both sides know about one plane.
+
+    Args:
+        weights: int16 ``[channels, channels]``: of the magnitude of each channel (row) at the same
+            place, for each channel (column) that is predicted.
+        neighbours: int16 ``[channels]``: of the sum over the eight neighbours, the four that share
+            a side counted twice.
+        bias: int16 ``[height, width, channels]``.
+        orders: of each class, likeliest first, see :mod:`pnc.codec.entropy.runs`.
+        refined_after: the refinement bits follow after so many classes.
+
+    Raises:
+        CheckpointError: an order or the place of the refinement is impossible.
+    """
+
+    weights: NDArray[np.int16]
+    neighbours: NDArray[np.int16]
+    bias: NDArray[np.int16]
+    orders: tuple[int, ...]
+    refined_after: int
+
+    def __post_init__(self) -> None:
+        if len(self.orders) != NUM_CLASSES or not all(
+            -1 <= order <= MAX_ORDER for order in self.orders
+        ):
+            raise CheckpointError(f"prior: {NUM_CLASSES} orders of -1 to {MAX_ORDER} are needed")
+        if not 0 <= self.refined_after <= NUM_CLASSES:
+            raise CheckpointError(f"prior: refinement after class {self.refined_after}")
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The coefficients of one plane in coded order.
+
+    Attributes:
+        undecided: flat indices of the coefficients that are decided, class after class.
+        lengths: how many each class has, ``[classes]``.
+        refined: flat indices of the coefficients that are refined.
+    """
+
+    undecided: NDArray[np.intp]
+    lengths: NDArray[np.int64]
+    refined: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class PlanePlan:
+    """The order of all bits of a picture: what encoder and decoder must agree on.
+
+    Args:
+        grid: the coefficients.
+        first_planes: the highest plane that each channel takes part in; larger magnitudes are
+            clipped by the encoder.
+        priors: of the planes 0, 1, ... up to the highest first plane.
+
+    Raises:
+        CheckpointError: these do not fit each other.
+    """
+
+    grid: CoefficientGrid
+    first_planes: tuple[int, ...]
+    priors: tuple[PlanePrior, ...]
+
+    def __post_init__(self) -> None:
+        channels = self.grid.num_channels
+        shape = (self.grid.height, self.grid.width, channels)
+        if len(self.first_planes) != channels or not all(
+            0 <= plane < TOP_PLANE for plane in self.first_planes
+        ):
+            raise CheckpointError("planes: one first plane below 12 for each channel is needed")
+        if len(self.priors) != max(self.first_planes) + 1:
+            raise CheckpointError(f"planes: {len(self.priors)} priors for other first planes")
+        for prior in self.priors:
+            found = (prior.weights.shape, prior.neighbours.shape, prior.bias.shape)
+            if found != ((channels, channels), (channels,), shape):
+                raise CheckpointError(f"planes: a prior has shapes {found}")
+
+    @cached_property
+    def scan(self) -> NDArray[np.intp]:
+        """Positions in coding order."""
+        return scan_order(self.grid.height, self.grid.width)
+
+    @cached_property
+    def _unscan(self) -> NDArray[np.intp]:
+        return np.argsort(self.scan)
+
+    @cached_property
+    def _columns(self) -> tuple[NDArray[np.intp], ...]:
+        """For each plane the channels that take part in it."""
+        first = np.array(self.first_planes)
+        return tuple(np.flatnonzero(first >= plane) for plane in range(len(self.priors)))
+
+    @cached_property
+    def _numbers(self) -> tuple[tuple[NDArray[np.float64], ...], ...]:
+        """For each plane weights, neighbours and bias as doubles, in scan order, cut to size."""
+        numbers = []
+        for plane, prior in enumerate(self.priors):
+            columns = self._columns[plane]
+            above = self._columns[plane + 1] if plane + 1 < len(self.priors) else columns[:0]
+            bias = prior.bias.reshape(-1, self.grid.num_channels)[self.scan][:, columns]
+            numbers.append(
+                (
+                    prior.weights[np.ix_(above, columns)].astype(np.float64),
+                    prior.neighbours[columns].astype(np.float64),
+                    bias.astype(np.float64),
+                )
+            )
+        return tuple(numbers)
+
+    @cached_property
+    def limits(self) -> NDArray[np.int16]:
+        """The largest magnitude that can be sent of each channel."""
+        return ((2 << np.array(self.first_planes)) - 1).astype(np.int16)
+
+    def arrange(self, plane: int, magnitudes: NDArray[np.int16]) -> Arrangement:
+        """The coefficients of a plane in coded order.
+
+        Args:
+            plane: which one.
+            magnitudes: int16 ``[positions in scan order, channels]``: what the planes above told,
+                in units of one.
+        """
+        columns = self._columns[plane]
+        classes = self._classes(plane, magnitudes, columns)
+        some = magnitudes[:, columns] != 0
+        flat = (np.arange(len(self.scan))[:, None] * self.grid.num_channels + columns).ravel()
+        undecided = ~some.ravel()
+        classes = classes.ravel()[undecided]
+        order = np.argsort(classes, kind="stable")
+        return Arrangement(
+            undecided=flat[undecided][order],
+            lengths=np.bincount(classes, minlength=NUM_CLASSES),
+            refined=flat[~undecided],
+        )
+
+    def _classes(
+        self, plane: int, magnitudes: NDArray[np.int16], columns: NDArray[np.intp]
+    ) -> NDArray[np.uint8]:
+        """The class of each coefficient; all arithmetic is on integers below 2**53."""
+        weights, neighbours, predicted = self._numbers[plane]
+        if plane + 1 < len(self.priors):
+            above = self._columns[plane + 1]
+            known = self._middles(plane + 1, magnitudes[:, above])
+            predicted = predicted + known @ weights
+            inside = np.searchsorted(columns, above)
+            predicted[:, inside] += self._around(known) * neighbours[inside]
+        halves = np.maximum(predicted, 1.0).view(np.int64) >> _HALF_OCTAVE_SHIFT
+        threshold = 2 * (_EXPONENT_BIAS + plane + FRACTION_BITS)
+        return np.clip(threshold + LIKELIEST - 1 - halves, 0, NUM_CLASSES - 1).astype(np.uint8)
+
+    def _middles(self, plane: int, magnitudes: NDArray[np.int16]) -> NDArray[np.float64]:
+        """The middle of the interval that a magnitude known down to ``plane`` lies in, or 0."""
+        half = np.int16((1 << plane) >> 1)
+        return (magnitudes + half * (magnitudes != 0)).astype(np.float64)
+
+    def _around(self, known: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The weighted sum over the eight neighbours of each position, in scan order."""
+        height, width = self.grid.height, self.grid.width
+        padded = np.zeros((height + 2, width + 2, known.shape[1]))
+        padded[1:-1, 1:-1] = known[self._unscan].reshape(height, width, -1)
+        rows = padded[:-2] + padded[2:]
+        rows += 2 * padded[1:-1]
+        total = rows[:, :-2] + rows[:, 2:] + 2 * rows[:, 1:-1] - 4 * padded[1:-1, 1:-1]
+        return total.reshape(height * width, -1)[self.scan]
+
+
+def encode_planes(
+    plan: PlanePlan, coefficients: NDArray[np.int16], max_bits: int | None = None
+) -> Bits:
+    """Code a picture's coefficients.
+
+    Args:
+        plan: the order.
+        coefficients: int16 ``[height, width, channels]``.
+        max_bits: no plane is begun beyond so many.
+
+    Returns:
+        The bits; their first ``max_bits`` are those of the whole picture.
+    """
+    grid = plan.grid
+    scanned = coefficients.reshape(-1, grid.num_channels)[plan.scan]
+    magnitudes = np.minimum(np.abs(scanned), plan.limits)
+    signs = np.sign(scanned).astype(np.int8).ravel()
+    flat = magnitudes.ravel()
+    parts: list[Bits] = []
+    num_bits = 0
+    for plane in range(len(plan.priors) - 1, -1, -1):
+        known = (magnitudes >> (plane + 1)) << (plane + 1)
+        arrangement = plan.arrange(plane, known)
+        yes = (flat[arrangement.undecided] >> plane).astype(np.int8)
+        decisions = yes * signs[arrangement.undecided]
+        refinement = ((flat[arrangement.refined] >> plane) & 1).astype(np.uint8)
+        prior = plan.priors[plane]
+        bits, sizes = encode_segments(decisions, arrangement.lengths, np.array(prior.orders))
+        cut = int(sizes[: prior.refined_after].sum())
+        parts += [bits[:cut], refinement, bits[cut:]]
+        num_bits += len(bits) + len(refinement)
+        if max_bits is not None and num_bits >= max_bits:
+            break
+    return np.concatenate(parts)
+
+
+class Knowledge:
+    """What is known of one picture's coefficients.
+
+    Attributes:
+        magnitudes: int16 ``[positions in scan order, channels]``, in units of one, low bits 0.
+        signs: int8, same shape.
+        planes: uint8, same shape: the lowest plane that is known; above all planes for none.
+    """
+
+    def __init__(self, plan: PlanePlan) -> None:
+        self.plan = plan
+        shape = (len(plan.scan), plan.grid.num_channels)
+        self.magnitudes = np.zeros(shape, np.int16)
+        self.signs = np.zeros(shape, np.int8)
+        self.planes = np.broadcast_to(np.array(plan.first_planes, np.uint8) + 1, shape).copy()
+
+    def raster(self, scanned: NDArray[Any]) -> NDArray[Any]:
+        """An array of this shape as ``[height, width, channels]``."""
+        grid = self.plan.grid
+        raster = np.empty_like(scanned)
+        raster[self.plan.scan] = scanned
+        return raster.reshape(grid.height, grid.width, grid.num_channels)
+
+
+def decode_planes(plan: PlanePlan, bits: Bits) -> tuple[Knowledge, int]:
+    """Decode what bits tell, however many there are.
+
+    Returns:
+        What is known, and how many bits that took; fewer than there are only if the picture is
+        complete.
+    """
+    knowledge = Knowledge(plan)
+    magnitudes, signs = knowledge.magnitudes.reshape(-1), knowledge.signs.reshape(-1)
+    planes = knowledge.planes.reshape(-1)
+    at = 0
+    for plane in range(len(plan.priors) - 1, -1, -1):
+        arrangement = plan.arrange(plane, knowledge.magnitudes)
+        for indices, order in _segments(plan.priors[plane].refined_after, arrangement):
+            if order is None:
+                found = bits[at : at + len(indices)]
+                used = len(found)
+                magnitudes[indices[:used]] += found.astype(np.int16) << plane
+            else:
+                decisions, used = decode_segment(
+                    bits[at:], len(indices), plan.priors[plane].orders[order]
+                )
+                found = np.abs(decisions).astype(np.uint8)
+                magnitudes[indices[: len(found)]] = found.astype(np.int16) << plane
+                signs[indices[: len(found)]] = decisions
+            planes[indices[: len(found)]] = plane
+            at += used
+            if len(found) < len(indices):
+                return knowledge, at
+    return knowledge, at
+
+
+def _segments(
+    refined_after: int, arrangement: Arrangement
+) -> Iterator[tuple[NDArray[np.intp], int | None]]:
+    """The coefficients of each segment of a plane and its class; no class for the refinement."""
+    ends = np.cumsum(arrangement.lengths)
+    for index, (start, end) in enumerate(zip(ends - arrangement.lengths, ends, strict=True)):
+        if index == refined_after:
+            yield arrangement.refined, None
+        yield arrangement.undecided[start:end], index
+    if refined_after == len(ends):
+        yield arrangement.refined, None
+
+
+__all__: Sequence[str] = (
+    "Arrangement",
+    "Knowledge",
+    "PlanePlan",
+    "PlanePrior",
+    "decode_planes",
+    "encode_planes",
+)
