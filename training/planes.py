@@ -131,7 +131,9 @@ def _ordered(plan: PlanePlan, plane: int, magnitudes: NDArray[np.int16]) -> Plan
     entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share) + share
     per_bit = gains / np.maximum(all_ * entropy, 1e-9)
     refined_per_bit = gain_refined / max(bits_refined, 1.0)
-    orders = tuple(best_order(float(s)) if n else MAX_ORDER for s, n in zip(share, all_, strict=True))
+    orders = tuple(
+        best_order(float(s)) if n else MAX_ORDER for s, n in zip(share, all_, strict=True)
+    )
     prior = plan.priors[plane]
     better = np.flatnonzero((per_bit < refined_per_bit) & (all_ > 0))
     refined_after = int(better[0]) if len(better) else NUM_CLASSES
