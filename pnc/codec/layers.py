@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.codec.scan import scan_order
 from pnc.errors import CheckpointError
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
@@ -149,25 +150,6 @@ class LayerPlan:
         """
         flat = symbols.reshape(self.num_positions, self.num_channels)[self.scan]
         return flat.T.astype(np.int16) - np.int16(self.zero_point)
-
-
-def scan_order(height: int, width: int) -> NDArray[np.intp]:
-    """Positions of a grid, coarse lattice first, each lattice from the centre outwards.
-
-    The level of a position is the largest power of two, at most 8, that divides both its row and
-    its column. Higher levels come first, then smaller squared distance to the centre (in doubled
-    coordinates, so that it is an integer), then raster order. Half a layer is then a picture of
-    half the detail, not half a picture.
-
-    Returns:
-        intp ``[height * width]``: raster indices in coding order.
-    """
-    row, column = np.divmod(np.arange(height * width), width)
-    level = np.ones(height * width, np.int64)
-    for step in (2, 4, 8):
-        level[(row % step == 0) & (column % step == 0)] = step
-    distance = (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2
-    return np.lexsort((np.arange(height * width), distance, -level))
 
 
 class Knowledge:
