@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
-from pnc.codec.entropy.runs import MAX_ORDER, best_order
+from pnc.codec.runs import MAX_ORDER, best_order
 from pnc.codec.planes import FRACTION_BITS, NUM_CLASSES, PlanePlan, PlanePrior
 
 RIDGE = 1e-2

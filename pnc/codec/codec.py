@@ -10,35 +10,23 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.bitstream import MAGIC, VERSION, decode_stream, encode_stream
+from pnc.codec.bitstream import (
+    HEADER_BYTES,
+    MAGIC,
+    MAX_STREAM_BYTES,
+    VERSION,
+    decode_stream,
+    encode_stream,
+)
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.classifier import Classifier, Prediction
 from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
-from pnc.codec.entropy.coder import code_picture
 from pnc.codec.image import PictureLike, load_picture
-from pnc.codec.layers import Knowledge
-from pnc.codec.packetizer import decode_packet_set, packetize_knowledge
+from pnc.codec.packetizer import check_mtu, cut_chains, decode_packets, packetize
+from pnc.codec.planes import Segment
 
-__all__ = ["Codec", "LayerInfo", "Prediction", "StreamInfo"]
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """What a stream holds of one layer."""
-
-    index: int
-    """Place in the priority order."""
-    channel: int
-    """Channel that it refines."""
-    shift: int
-    """Low bits of each value that are still missing after it."""
-    num_symbols: int
-    """Symbols of the whole layer."""
-    num_known: int
-    """Symbols that arrived."""
-    num_bytes: float
-    """Code length of those, bytes."""
+__all__ = ["Codec", "Prediction", "Segment", "StreamInfo"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +39,8 @@ class StreamInfo:
     """The checkpoint that made it."""
     version: int
     """Version of the bitstream."""
-    layers: tuple[LayerInfo, ...]
-    """Every layer of the checkpoint, also those that did not arrive."""
+    segments: tuple[Segment, ...]
+    """What it tells, in order; the last one may be cut."""
     complete: bool
     """Whether nothing is missing."""
 
@@ -127,9 +115,12 @@ class Codec:
             ImageError: the picture cannot be read.
             ConfigError: ``max_bytes`` leaves no room for the stream's header.
         """
-        checkpoint = self.checkpoint
+        plan = self.checkpoint.plan.whole
+        return encode_stream(plan, self.checkpoint.id, self._values(picture), max_bytes)
+
+    def _values(self, picture: PictureLike) -> NDArray[np.float32]:
         symbols = self.encoder.encode(self.load_picture(picture))
-        return encode_stream(checkpoint.plan, checkpoint.priors, checkpoint.id, symbols, max_bytes)
+        return self.checkpoint.plan.grid.values(symbols)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Any prefix of a stream as a picture, uint8 RGB ``[224, 224, 3]``.
@@ -138,46 +129,57 @@ class Codec:
             BitstreamError: another checkpoint made it.
             CorruptBitstreamError: it is no stream.
         """
-        checkpoint = self.checkpoint
-        knowledge, _ = decode_stream(checkpoint.plan, checkpoint.priors, checkpoint.id, stream)
-        return self.decoder.decode(knowledge)
+        plan = self.checkpoint.plan
+        knowledge = decode_stream(plan.whole, self.checkpoint.id, stream)
+        return self.decoder.decode(*plan.restore([knowledge]))
 
-    def packetize(self, stream: bytes, mtu_bytes: int) -> list[bytes]:
+    def packetize(self, stream: bytes, mtu_bytes: int, *, by_region: bool = True) -> list[bytes]:
         """A stream, or a prefix of one, as packets in priority order.
 
         Args:
             mtu_bytes: largest packet, at least 32.
+            by_region: code the picture anew in four regions, so that a lost packet costs a part
+                of one; else the packets are the stream itself, and one needs all before it.
 
         Raises:
             BitstreamError: another checkpoint made the stream, or it is none.
             ConfigError: the MTU is too small.
         """
-        checkpoint = self.checkpoint
-        plan, priors = checkpoint.plan, checkpoint.priors
-        knowledge, num_symbols = decode_stream(plan, priors, checkpoint.id, stream)
-        return packetize_knowledge(plan, priors, checkpoint.id, knowledge, num_symbols, mtu_bytes)
+        checkpoint, plan = self.checkpoint, self.checkpoint.plan
+        check_mtu(mtu_bytes)
+        knowledge = decode_stream(plan.whole, checkpoint.id, stream)
+        if not (by_region and plan.regions):
+            chain = stream[HEADER_BYTES:]
+            return cut_chains([chain], checkpoint.id, mtu_bytes, MAX_STREAM_BYTES)
+        values, _ = plan.restore([knowledge])
+        max_bytes = None if knowledge.is_complete else len(stream)
+        return packetize(plan, checkpoint.id, values, mtu_bytes, max_bytes)
 
     def encode_packets(
-        self, picture: PictureLike, mtu_bytes: int, *, max_bytes: int | None = None
+        self,
+        picture: PictureLike,
+        mtu_bytes: int,
+        *,
+        max_bytes: int | None = None,
+        by_region: bool = True,
     ) -> list[bytes]:
         """A picture as packets in priority order: for a device, which needs no stream.
-
-        Several times faster than :meth:`encode` and :meth:`packetize`, which has to decode.
 
         Args:
             picture: file, bytes of a file, array or Pillow image.
             mtu_bytes: largest packet, at least 32.
             max_bytes: all packets together; the whole picture if absent.
+            by_region: as for :meth:`packetize`.
 
         Raises:
             ImageError: the picture cannot be read.
             ConfigError: the MTU is too small.
         """
-        checkpoint, plan = self.checkpoint, self.checkpoint.plan
-        symbols = self.encoder.encode(self.load_picture(picture))
-        source = Knowledge.complete(plan, symbols)
-        return packetize_knowledge(
-            plan, checkpoint.priors, checkpoint.id, source, plan.num_symbols, mtu_bytes, max_bytes
+        checkpoint = self.checkpoint
+        check_mtu(mtu_bytes)
+        values = self._values(picture)
+        return packetize(
+            checkpoint.plan, checkpoint.id, values, mtu_bytes, max_bytes, by_region=by_region
         )
 
     def decode_packets(self, packets: Iterable[bytes]) -> NDArray[np.uint8]:
@@ -186,10 +188,8 @@ class Codec:
         Raises:
             BitstreamError: a packet is of another checkpoint, or is none.
         """
-        checkpoint = self.checkpoint
-        return self.decoder.decode(
-            decode_packet_set(checkpoint.plan, checkpoint.priors, checkpoint.id, packets)
-        )
+        plan = self.checkpoint.plan
+        return self.decoder.decode(*plan.restore(decode_packets(plan, self.checkpoint.id, packets)))
 
     def classify(self, picture: PictureLike, *, top: int = 5) -> list[Prediction]:
         """What is on a picture, likeliest class first.
@@ -210,31 +210,13 @@ class Codec:
         return self.classifier.classify(pixels, top)
 
     def info(self, stream: bytes) -> StreamInfo:
-        """What a stream holds, layer by layer.
+        """What a stream holds, segment by segment.
 
         Raises:
             BitstreamError: another checkpoint made it, or it is none.
         """
-        checkpoint, plan = self.checkpoint, self.checkpoint.plan
-        knowledge, num_symbols = decode_stream(plan, checkpoint.priors, checkpoint.id, stream)
-        layers = []
-        picture = code_picture(plan, checkpoint.priors, knowledge)
-        for index, (layer, stretches) in enumerate(zip(plan.layers, picture, strict=True)):
-            num_known = min(max(num_symbols - index * plan.num_positions, 0), plan.num_positions)
-            bits, num_left = 0.0, num_known
-            for table, symbols in stretches:
-                bits += float(table.bits[symbols[:num_left]].sum())
-                num_left = max(0, num_left - len(symbols))
-            layers.append(
-                LayerInfo(
-                    index=index,
-                    channel=layer.channel,
-                    shift=layer.shift,
-                    num_symbols=plan.num_positions,
-                    num_known=num_known,
-                    num_bytes=bits / 8,
-                )
-            )
+        checkpoint = self.checkpoint
+        knowledge = decode_stream(checkpoint.plan.whole, checkpoint.id, stream)
         return StreamInfo(
-            len(stream), checkpoint.id, VERSION, tuple(layers), num_symbols == plan.num_symbols
+            len(stream), checkpoint.id, VERSION, tuple(knowledge.segments), knowledge.is_complete
         )

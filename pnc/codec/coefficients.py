@@ -3,7 +3,7 @@
 Three things stand between a grid of symbols and its coefficients, all linear and all without loss
 of anything but rounding:
 
-1. the zero point is taken off;
+1. the zero point is taken off, which leaves *values*;
 2. *smooth* channels, whose neighbours are alike (brightness, colour), are transformed once more:
    an orthonormal DCT of 4x4 positions, then one of the 4x4 first coefficients of these;
 3. every coefficient is scaled by how much it matters at its place.
@@ -14,7 +14,7 @@ Only the encoder's rounding decides a bit, so decoders need not agree on the las
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -28,6 +28,12 @@ TOP_PLANE = 12
 
 BLOCK = 4
 """Side of the blocks of the second transform, positions."""
+
+MAX_SIDE = 64
+"""Side of the grid at most: a stride of 3.5 pixels, finer than any useful latent."""
+
+MAX_CHANNELS = 1024
+"""Channels at most: bounds the work."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,12 @@ class CoefficientGrid:
 
     def __post_init__(self) -> None:
         shape = (self.height, self.width, self.num_channels)
+        if not all(1 <= side <= MAX_SIDE for side in shape[:2]) or not (
+            1 <= self.num_channels <= MAX_CHANNELS and 0 <= self.zero_point < 256
+        ):
+            raise CheckpointError(
+                f"coefficients: impossible grid {shape} or zero point {self.zero_point}"
+            )
         if self.scale.shape != shape or not (np.isfinite(self.scale) & (self.scale > 0)).all():
             raise CheckpointError(f"coefficients: scales must be positive and {shape}")
         if len(set(self.smooth)) < len(self.smooth) or not all(
@@ -62,6 +74,11 @@ class CoefficientGrid:
         if self.smooth and (self.height % BLOCK or self.width % BLOCK):
             raise CheckpointError(f"coefficients: {shape} is not made of 4x4 blocks")
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(height, width, channels)``."""
+        return self.height, self.width, self.num_channels
+
     @cached_property
     def _smooth(self) -> NDArray[np.intp]:
         return np.array(self.smooth, np.intp)
@@ -70,24 +87,60 @@ class CoefficientGrid:
     def _matrices(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return second_transform(self.height), second_transform(self.width)
 
-    def forward(self, symbols: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """Symbols, uint8, as coefficients, int16; both ``[height, width, channels]``."""
-        values = symbols.astype(np.float32) - np.float32(self.zero_point)
+    @cached_property
+    def _squares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        down, across = self._matrices
+        return down**2, across**2
+
+    def values(self, symbols: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Symbols without their zero point, float32."""
+        return symbols.astype(np.float32) - np.float32(self.zero_point)
+
+    def forward(self, values: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Values, float32, as coefficients, int16; both ``[height, width, channels]``."""
+        scaled = values * self.scale
         if len(self._smooth):
             down, across = self._matrices
-            part = values[:, :, self._smooth]
-            values[:, :, self._smooth] = np.einsum("ai,ijc,bj->abc", down, part, across)
+            part = np.einsum("ai,ijc,bj->abc", down, values[:, :, self._smooth], across)
+            scaled[:, :, self._smooth] = part * self.scale[:, :, self._smooth]
         limit = (1 << TOP_PLANE) - 1
-        return np.clip(np.rint(values * self.scale), -limit, limit).astype(np.int16)
+        whole: NDArray[np.int16] = np.clip(np.rint(scaled), -limit, limit).astype(np.int16)
+        return whole
 
     def inverse(self, coefficients: NDArray[Any]) -> NDArray[np.float32]:
-        """Coefficients as symbols without their zero point, float32, not rounded."""
-        values = (coefficients / self.scale).astype(np.float32)
+        """Coefficients as values, float32, not rounded; both ``[height, width, channels]``."""
+        return self._back(coefficients / self.scale, self._matrices)
+
+    def spread(self, widths: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How uncertain each value is, if each coefficient lies in an interval of its own.
+
+        Args:
+            widths: of the intervals, float32 ``[height, width, channels]``.
+
+        Returns:
+            Root of the mean square over the coefficients that make the value, in its units.
+        """
+        spread: NDArray[np.float32] = np.sqrt(
+            self._back(np.square(widths / self.scale), self._squares)
+        )
+        return spread
+
+    def _back(
+        self, given: NDArray[Any], matrices: tuple[NDArray[np.float32], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        back = given.astype(np.float32)
         if len(self._smooth):
-            down, across = self._matrices
-            part = values[:, :, self._smooth]
-            values[:, :, self._smooth] = np.einsum("ai,abc,bj->ijc", down, part, across)
-        return values
+            down, across = matrices
+            part = back[:, :, self._smooth]
+            back[:, :, self._smooth] = np.einsum("ai,abc,bj->ijc", down, part, across)
+        return back
+
+    def cut(self, places: NDArray[np.intp], height: int, width: int) -> CoefficientGrid:
+        """The grid of some of the positions, given by their raster indices."""
+        scale = self.scale.reshape(-1, self.num_channels)[places]
+        return replace(
+            self, height=height, width=width, scale=scale.reshape(height, width, self.num_channels)
+        )
 
 
 @lru_cache

@@ -1,26 +1,23 @@
-"""Packets: a stream cut so that each piece decodes on its own or names what it needs.
+"""Packets: pieces of a picture of which a lost one costs no more than what it carried and later.
 
-A packet is a header and a run (see :mod:`pnc.codec.entropy.coder`) that starts at the first symbol
-which the packet before it left undetermined. It needs only the coarser layers of the channels that
-it carries. Where one of these is missing it ends early, and no other packet is spoiled. Layout in
-docs/bitstream.md.
+A picture's packets are pieces of *chains*: either one chain for the whole picture, for links that
+lose nothing, or one for each of the four regions (:mod:`pnc.codec.regions`). A packet names its
+chain and the place where it starts there. It needs the packets before it in the same chain, and
+nothing of any other. Layout in docs/bitstream.md.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pnc.codec.bitstream import MAX_STREAM_BYTES, VERSION
-from pnc.codec.entropy.coder import (
-    code_picture,
-    count_arrived,
-    cut_picture,
-    decode_run,
-    encode_packet_run,
-)
-from pnc.codec.entropy.prior import LayerPrior
-from pnc.codec.layers import Knowledge, LayerPlan
+from pnc.codec.plan import CodingPlan
+from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
+from pnc.codec.regions import NUM_REGIONS
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 
 PACKET_MAGIC = 0xD0 | VERSION
@@ -29,37 +26,37 @@ PACKET_MAGIC = 0xD0 | VERSION
 TAG_BYTES = 2
 """First bytes of the checkpoint's id in each packet: one foreign packet in 65,536 slips through."""
 
-MAX_VARINT_BYTES = 4
-"""Bytes of a symbol's place at most, 28 bits: 1024 layers of 4096 positions need 22."""
+NUM_CHAINS = 1 + NUM_REGIONS
+"""Chain 0 is the whole picture, the others are the regions."""
+
+MAX_VARINT_BYTES = 3
+"""Bytes of a packet's place at most, 21 bits: five chains of 131,072 bytes need 20."""
 
 MIN_MTU_BYTES = 32
-"""Below this the header would be more than a fifth of a packet."""
+"""Below this the header would be more than a sixth of a packet."""
 
 MAX_PACKETS = 4096
 """Packets of one picture at most: the longest stream in the smallest packets."""
 
-MAX_OVERLAP = 4
-"""Times that packets may code a picture's symbols, 1 where they are of one cut: bounds the work."""
 
-
-def packetize_knowledge(
-    plan: LayerPlan,
-    priors: Sequence[LayerPrior],
+def packetize(
+    plan: CodingPlan,
     checkpoint_id: str,
-    source: Knowledge,
-    num_symbols: int,
+    values: NDArray[np.float32],
     mtu_bytes: int,
     max_bytes: int | None = None,
+    *,
+    by_region: bool = True,
 ) -> list[bytes]:
-    """Cut the first ``num_symbols`` coded symbols of a picture into packets.
+    """Code one picture as packets.
 
     Args:
-        plan, priors: the checkpoint's layers and their tables.
+        plan: the checkpoint's.
         checkpoint_id: eight hexadecimal digits.
-        source: all values of the picture at the precision that the symbols reach.
-        num_symbols: how far the stream goes.
+        values: float32 ``[height, width, channels]``, symbols without their zero point.
         mtu_bytes: largest packet.
-        max_bytes: all packets together; no limit if absent.
+        max_bytes: all packets together; the whole picture if absent.
+        by_region: one chain for each region, where the plan has regions, else one for all.
 
     Returns:
         Packets in priority order.
@@ -67,66 +64,100 @@ def packetize_knowledge(
     Raises:
         ConfigError: ``mtu_bytes`` is below :data:`MIN_MTU_BYTES`.
     """
-    if mtu_bytes < MIN_MTU_BYTES:
-        raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
+    check_mtu(mtu_bytes)
+    limit = MAX_STREAM_BYTES if max_bytes is None else min(max_bytes, MAX_STREAM_BYTES)
+    by_region = by_region and bool(plan.regions)
+    plans: Sequence[PlanePlan] = plan.regions if by_region else [plan.whole]
+    parts = plan.split(values) if by_region else [values]
+    share = -(-limit // len(plans)) + mtu_bytes
+    chains = [
+        encode_planes(part_plan, part_plan.grid.forward(part), share)
+        for part_plan, part in zip(plans, parts, strict=True)
+    ]
+    return cut_chains(chains, checkpoint_id, mtu_bytes, limit)
+
+
+def cut_chains(
+    chains: Sequence[bytes], checkpoint_id: str, mtu_bytes: int, max_bytes: int
+) -> list[bytes]:
+    """Pieces of chains in turn, each behind its header.
+
+    Args:
+        chains: one of the whole picture, or those of its regions.
+        checkpoint_id: eight hexadecimal digits.
+        mtu_bytes: largest packet.
+        max_bytes: all packets together.
+
+    Raises:
+        ConfigError: ``mtu_bytes`` is below :data:`MIN_MTU_BYTES`.
+    """
+    check_mtu(mtu_bytes)
     tag = bytes([PACKET_MAGIC]) + bytes.fromhex(checkpoint_id)[:TAG_BYTES]
-    picture = cut_picture(plan, code_picture(plan, priors, source), num_symbols)
+    first = 0 if len(chains) == 1 else 1
+    starts = [0] * len(chains)
     packets: list[bytes] = []
-    start = 0
-    num_left = MAX_PACKETS * mtu_bytes if max_bytes is None else max_bytes
-    while start < num_symbols and num_left >= MIN_MTU_BYTES:
-        header = tag + encode_varint(start)
-        size = min(mtu_bytes, num_left) - len(header)
-        run, num_arrived = encode_packet_run(plan, picture, start, size)
-
-        def reach(num_bytes: int, run: bytes = run, start: int = start) -> int:
-            return start + count_arrived(plan, picture, start, run[:num_bytes])
-
-        end = start + num_arrived
-        if end >= num_symbols:
-            cut = bisect_right(range(len(run) + 1), num_symbols, key=reach) - 1
-            end = reach(cut)
-            run = run[: bisect_left(range(cut), end, key=reach)]
-        if end == start:
-            break
-        packets.append(header + run)
-        num_left -= len(packets[-1])
-        start = end
+    num_left = max_bytes
+    while any(start < len(chain) for start, chain in zip(starts, chains, strict=True)):
+        for index, chain in enumerate(chains):
+            header = tag + encode_varint(starts[index] * NUM_CHAINS + first + index)
+            size = min(mtu_bytes, num_left) - len(header)
+            piece = chain[starts[index] : starts[index] + max(size, 0)]
+            if starts[index] < len(chain) and not piece:
+                return packets
+            if piece:
+                packets.append(header + piece)
+                num_left -= len(packets[-1])
+                starts[index] += len(piece)
     return packets
 
 
-def decode_packet_set(
-    plan: LayerPlan, priors: Sequence[LayerPrior], checkpoint_id: str, packets: Iterable[bytes]
-) -> Knowledge:
+def decode_packets(
+    plan: CodingPlan, checkpoint_id: str, packets: Iterable[bytes]
+) -> list[Knowledge]:
     """Decode any subset of a picture's packets in any order, repeated ones included.
 
     Args:
-        plan, priors: the checkpoint's layers and their tables.
+        plan: the checkpoint's.
         checkpoint_id: eight hexadecimal digits.
         packets: those that arrived.
+
+    Returns:
+        What is known of the whole picture, or of each of its regions.
 
     Raises:
         BitstreamError: a packet is of another checkpoint or version.
         CorruptBitstreamError: one is no packet, or they cannot be of one picture.
     """
-    runs: set[tuple[int, bytes]] = set()
-    for packet in packets:
-        runs.add(parse_packet(plan, checkpoint_id, packet))
-        if len(runs) > MAX_PACKETS:
+    pieces: dict[int, dict[int, bytes]] = defaultdict(dict)
+    for number, packet in enumerate(packets):
+        if number >= MAX_PACKETS:
             raise CorruptBitstreamError(
                 f"corrupt packets: more than {MAX_PACKETS}, the most that a picture can have"
             )
-    knowledge = Knowledge(plan)
-    num_symbols = 0
-    for start, run in sorted(runs):
-        num_symbols += decode_run(plan, priors, knowledge, start, run)
-        if num_symbols > MAX_OVERLAP * plan.num_symbols:
-            raise CorruptBitstreamError("corrupt packets: they code the same symbols repeatedly")
-    return knowledge
+        chain, start, piece = parse_packet(plan, checkpoint_id, packet)
+        if len(piece) > len(pieces[chain].get(start, b"")):
+            pieces[chain][start] = piece
+    if set(pieces) <= {0}:
+        return [decode_planes(plan.whole, _join(pieces[0]))]
+    if 0 in pieces:
+        raise CorruptBitstreamError("corrupt packets: of a whole picture and of regions of one")
+    return [
+        decode_planes(region, _join(pieces[index])) for index, region in enumerate(plan.regions, 1)
+    ]
 
 
-def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[int, bytes]:
-    """Split a packet into the place of its first symbol and its run.
+def _join(pieces: dict[int, bytes]) -> bytes:
+    """What a chain's pieces tell without a gap from its beginning."""
+    joined = b""
+    for start, piece in sorted(pieces.items()):
+        if start > len(joined):
+            break
+        joined += piece[len(joined) - start :]
+    return joined
+
+
+def parse_packet(plan: CodingPlan, checkpoint_id: str, packet: bytes) -> tuple[int, int, bytes]:
+    """Split a packet into its chain, its place there and its piece.
 
     Raises:
         BitstreamError: the packet is of another checkpoint or version.
@@ -134,10 +165,6 @@ def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[in
     """
     if not packet or packet[0] & 0xF0 != PACKET_MAGIC & 0xF0:
         raise CorruptBitstreamError("corrupt packet: it does not begin with PNC's packet byte")
-    if len(packet) > MAX_STREAM_BYTES:
-        raise CorruptBitstreamError(
-            f"corrupt packet: {len(packet)} bytes, at most {MAX_STREAM_BYTES} are possible"
-        )
     if packet[0] != PACKET_MAGIC:
         raise BitstreamError(
             f"the packet has bitstream version {packet[0] & 0x0F}, this PNC reads version "
@@ -151,12 +178,28 @@ def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[in
             "load the checkpoint that the device uses",
             checkpoint_id=tag,
         )
-    start, rest = decode_varint(packet[1 + TAG_BYTES :])
-    if start >= plan.num_symbols:
+    place, piece = decode_varint(packet[1 + TAG_BYTES :])
+    start, chain = divmod(place, NUM_CHAINS)
+    if start + len(piece) > MAX_STREAM_BYTES:
         raise CorruptBitstreamError(
-            f"corrupt packet: it starts at symbol {start} of {plan.num_symbols}"
+            f"corrupt packet: it ends at byte {start + len(piece)}, at most {MAX_STREAM_BYTES} "
+            "are possible"
         )
-    return start, rest
+    if chain > len(plan.regions):
+        raise CorruptBitstreamError(
+            f"corrupt packet: of region {chain - 1}, this checkpoint has {len(plan.regions)}"
+        )
+    return chain, start, piece
+
+
+def check_mtu(mtu_bytes: int) -> None:
+    """Refuse an MTU that is too small for packets.
+
+    Raises:
+        ConfigError: it is below :data:`MIN_MTU_BYTES`.
+    """
+    if mtu_bytes < MIN_MTU_BYTES:
+        raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
 
 
 def encode_varint(value: int) -> bytes:
@@ -180,4 +223,4 @@ def decode_varint(data: bytes) -> tuple[int, bytes]:
         value |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             return value, data[index + 1 :]
-    raise CorruptBitstreamError("corrupt packet: the place of its first symbol is cut or too long")
+    raise CorruptBitstreamError("corrupt packet: its place is cut or too long")

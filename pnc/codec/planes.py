@@ -7,23 +7,22 @@ what all planes above have told: a weighted sum of the magnitudes at the same pl
 and of the eight neighbours in the same channel, plus a number of the place's own. By the ratio of
 that prediction to ``2**k``, in half octaves, the undecided coefficients fall into classes. A plane
 sends its classes in order, the likeliest first, each as one segment of
-:mod:`pnc.codec.entropy.runs`, and somewhere between them the refinement bits.
+:mod:`pnc.codec.runs`, and somewhere between them the refinement bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
-from pnc.codec.entropy.runs import MAX_ORDER, Bits, decode_segment, encode_segments
+from pnc.codec.runs import MAX_ORDER, Bits, decode_segment, encode_segments
 from pnc.codec.scan import scan_order
-from pnc.errors import CheckpointError
+from pnc.errors import CheckpointError, CorruptBitstreamError
 
 FRACTION_BITS = 6
 """Weights and predictions are integers in units of ``2**-6``."""
@@ -49,7 +48,7 @@ class PlanePrior:
         neighbours: int16 ``[channels]``: of the sum over the eight neighbours, the four that share
             a side counted twice.
         bias: int16 ``[height, width, channels]``.
-        orders: of each class, likeliest first, see :mod:`pnc.codec.entropy.runs`.
+        orders: of each class, likeliest first, see :mod:`pnc.codec.runs`.
         refined_after: the refinement bits follow after so many classes.
 
     Raises:
@@ -189,12 +188,16 @@ class PlanePlan:
             predicted[:, inside] += self._around(known) * neighbours[inside]
         halves = np.maximum(predicted, 1.0).view(np.int64) >> _HALF_OCTAVE_SHIFT
         threshold = 2 * (_EXPONENT_BIAS + plane + FRACTION_BITS)
-        return np.clip(threshold + LIKELIEST - 1 - halves, 0, NUM_CLASSES - 1).astype(np.uint8)
+        classes: NDArray[np.uint8] = np.clip(
+            threshold + LIKELIEST - 1 - halves, 0, NUM_CLASSES - 1
+        ).astype(np.uint8)
+        return classes
 
     def _middles(self, plane: int, magnitudes: NDArray[np.int16]) -> NDArray[np.float64]:
         """The middle of the interval that a magnitude known down to ``plane`` lies in, or 0."""
         half = np.int16((1 << plane) >> 1)
-        return (magnitudes + half * (magnitudes != 0)).astype(np.float64)
+        middles: NDArray[np.float64] = (magnitudes + half * (magnitudes != 0)).astype(np.float64)
+        return middles
 
     def _around(self, known: NDArray[np.float64]) -> NDArray[np.float64]:
         """The weighted sum over the eight neighbours of each position, in scan order."""
@@ -203,30 +206,23 @@ class PlanePlan:
         padded[1:-1, 1:-1] = known[self._unscan].reshape(height, width, -1)
         rows = padded[:-2] + padded[2:]
         rows += 2 * padded[1:-1]
-        total = rows[:, :-2] + rows[:, 2:] + 2 * rows[:, 1:-1] - 4 * padded[1:-1, 1:-1]
+        total: NDArray[np.float64] = (
+            rows[:, :-2] + rows[:, 2:] + 2 * rows[:, 1:-1] - 4 * padded[1:-1, 1:-1]
+        )
         return total.reshape(height * width, -1)[self.scan]
 
 
-def encode_planes(
-    plan: PlanePlan, coefficients: NDArray[np.int16], max_bits: int | None = None
-) -> Bits:
-    """Code a picture's coefficients.
+def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bits]:
+    """Code a picture's coefficients, the highest plane first, each plane when it is asked for.
 
     Args:
         plan: the order.
         coefficients: int16 ``[height, width, channels]``.
-        max_bits: no plane is begun beyond so many.
-
-    Returns:
-        The bits; their first ``max_bits`` are those of the whole picture.
     """
-    grid = plan.grid
-    scanned = coefficients.reshape(-1, grid.num_channels)[plan.scan]
+    scanned = coefficients.reshape(-1, plan.grid.num_channels)[plan.scan]
     magnitudes = np.minimum(np.abs(scanned), plan.limits)
     signs = np.sign(scanned).astype(np.int8).ravel()
     flat = magnitudes.ravel()
-    parts: list[Bits] = []
-    num_bits = 0
     for plane in range(len(plan.priors) - 1, -1, -1):
         known = (magnitudes >> (plane + 1)) << (plane + 1)
         arrangement = plan.arrange(plane, known)
@@ -236,20 +232,60 @@ def encode_planes(
         prior = plan.priors[plane]
         bits, sizes = encode_segments(decisions, arrangement.lengths, np.array(prior.orders))
         cut = int(sizes[: prior.refined_after].sum())
-        parts += [bits[:cut], refinement, bits[cut:]]
-        num_bits += len(bits) + len(refinement)
-        if max_bits is not None and num_bits >= max_bits:
+        yield np.concatenate([bits[:cut], refinement, bits[cut:]])
+
+
+def encode_planes(
+    plan: PlanePlan, coefficients: NDArray[np.int16], max_bytes: int | None = None
+) -> bytes:
+    """Code a picture's coefficients.
+
+    Args:
+        plan: the order.
+        coefficients: int16 ``[height, width, channels]``.
+        max_bytes: the first so many bytes only; planes beyond them are not begun.
+
+    Returns:
+        The bits, the first in the highest bit of the first byte; the last byte ends in zeros.
+    """
+    parts: list[Bits] = []
+    num_bits = 0
+    for bits in plane_bits(plan, coefficients):
+        parts.append(bits)
+        num_bits += len(bits)
+        if max_bytes is not None and num_bits >= 8 * max_bytes:
             break
-    return np.concatenate(parts)
+    return np.packbits(np.concatenate(parts)).tobytes()[:max_bytes]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What arrived of one class of a plane, or of its refinement.
+
+    Attributes:
+        plane: which plane.
+        of_class: which class; none for the refinement.
+        num_coefficients: how many it decides or refines.
+        num_known: how many of these are known.
+        num_bits: what they took.
+    """
+
+    plane: int
+    of_class: int | None
+    num_coefficients: int
+    num_known: int
+    num_bits: int
 
 
 class Knowledge:
     """What is known of one picture's coefficients.
 
     Attributes:
+        plan: the order in which they came.
         magnitudes: int16 ``[positions in scan order, channels]``, in units of one, low bits 0.
         signs: int8, same shape.
         planes: uint8, same shape: the lowest plane that is known; above all planes for none.
+        segments: what was read, in order; the last one may be incomplete.
     """
 
     def __init__(self, plan: PlanePlan) -> None:
@@ -258,45 +294,85 @@ class Knowledge:
         self.magnitudes = np.zeros(shape, np.int16)
         self.signs = np.zeros(shape, np.int8)
         self.planes = np.broadcast_to(np.array(plan.first_planes, np.uint8) + 1, shape).copy()
+        self.segments: list[Segment] = []
 
-    def raster(self, scanned: NDArray[Any]) -> NDArray[Any]:
-        """An array of this shape as ``[height, width, channels]``."""
+    @property
+    def num_bits(self) -> int:
+        """Bits that were read."""
+        return sum(segment.num_bits for segment in self.segments)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every bit of every coefficient is known."""
+        return not self.planes.any()
+
+    def restore(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Values, and how uncertain they are.
+
+        Args:
+            points: float32 ``[channels, 13]``: where in its interval a magnitude lies that is known
+                down to a plane, 0..1.
+
+        Returns:
+            Two float32 ``[height, width, channels]``, see :class:`CoefficientGrid`.
+        """
         grid = self.plan.grid
+        planes = self.planes.astype(np.intp)
+        widths = np.exp2(planes, dtype=np.float32)
+        offset = points[np.arange(grid.num_channels), planes] * widths
+        coefficients = self.signs * (self.magnitudes + offset)
+        return grid.inverse(self._raster(coefficients)), grid.spread(self._raster(widths))
+
+    def _raster(self, scanned: NDArray[np.float32]) -> NDArray[np.float32]:
         raster = np.empty_like(scanned)
         raster[self.plan.scan] = scanned
-        return raster.reshape(grid.height, grid.width, grid.num_channels)
+        return raster.reshape(self.plan.grid.shape)
 
 
-def decode_planes(plan: PlanePlan, bits: Bits) -> tuple[Knowledge, int]:
-    """Decode what bits tell, however many there are.
+def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:
+    """Decode what bytes tell, however many there are.
 
-    Returns:
-        What is known, and how many bits that took; fewer than there are only if the picture is
-        complete.
+    Raises:
+        CorruptBitstreamError: no encoder makes these.
     """
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
     knowledge = Knowledge(plan)
-    magnitudes, signs = knowledge.magnitudes.reshape(-1), knowledge.signs.reshape(-1)
-    planes = knowledge.planes.reshape(-1)
     at = 0
     for plane in range(len(plan.priors) - 1, -1, -1):
         arrangement = plan.arrange(plane, knowledge.magnitudes)
-        for indices, order in _segments(plan.priors[plane].refined_after, arrangement):
-            if order is None:
-                found = bits[at : at + len(indices)]
-                used = len(found)
-                magnitudes[indices[:used]] += found.astype(np.int16) << plane
-            else:
-                decisions, used = decode_segment(
-                    bits[at:], len(indices), plan.priors[plane].orders[order]
-                )
-                found = np.abs(decisions).astype(np.uint8)
-                magnitudes[indices[: len(found)]] = found.astype(np.int16) << plane
-                signs[indices[: len(found)]] = decisions
-            planes[indices[: len(found)]] = plane
+        for indices, of_class in _segments(plan.priors[plane].refined_after, arrangement):
+            if at == len(bits):
+                return knowledge
+            used, is_whole = _read_segment(knowledge, plane, of_class, indices, bits[at:])
             at += used
-            if len(found) < len(indices):
-                return knowledge, at
-    return knowledge, at
+            if not is_whole:
+                return knowledge
+    if len(bits) - at >= 8 or bits[at:].any():
+        raise CorruptBitstreamError(
+            f"corrupt stream: the picture is complete after {-(-at // 8)} bytes, {len(data)} came"
+        )
+    return knowledge
+
+
+def _read_segment(
+    knowledge: Knowledge, plane: int, of_class: int | None, indices: NDArray[np.intp], bits: Bits
+) -> tuple[int, bool]:
+    """Note what bits tell of these coefficients; how many bits, and whether that is all."""
+    if of_class is None:
+        found = bits[: len(indices)]
+        used = len(found)
+        knowledge.magnitudes.reshape(-1)[indices[:used]] += found.astype(np.int16) << plane
+    else:
+        order = knowledge.plan.priors[plane].orders[of_class]
+        decisions, used = decode_segment(bits, len(indices), order)
+        found = np.abs(decisions).astype(np.uint8)
+        here = indices[: len(found)]
+        knowledge.magnitudes.reshape(-1)[here] = found.astype(np.int16) << plane
+        knowledge.signs.reshape(-1)[here] = decisions
+    num_known = len(found)
+    knowledge.planes.reshape(-1)[indices[:num_known]] = plane
+    knowledge.segments.append(Segment(plane, of_class, len(indices), num_known, used))
+    return used, num_known == len(indices)
 
 
 def _segments(
@@ -310,13 +386,3 @@ def _segments(
         yield arrangement.undecided[start:end], index
     if refined_after == len(ends):
         yield arrangement.refined, None
-
-
-__all__: Sequence[str] = (
-    "Arrangement",
-    "Knowledge",
-    "PlanePlan",
-    "PlanePrior",
-    "decode_planes",
-    "encode_planes",
-)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pnc.codec.entropy.runs import (
+from pnc.codec.runs import (
     DENSE,
     MAX_ORDER,
     best_order,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pnc.codec.coefficients import CoefficientGrid
-from pnc.codec.entropy.runs import encode_segments
+from pnc.codec.runs import encode_segments
 from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
 from training.plane_drop import SEGMENTS, PlaneDrop
 from training.planes import fit_planes

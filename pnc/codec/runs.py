@@ -20,6 +20,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.errors import CorruptBitstreamError
+
 DENSE = -1
 """Order of segments where a yes is likelier than a no."""
 
@@ -98,6 +100,9 @@ def decode_segment(bits: Bits, length: int, order: int) -> tuple[NDArray[np.int8
 
     Returns:
         The decisions that are known, int8 ``[length]`` if all are, and the bits of the segment.
+
+    Raises:
+        CorruptBitstreamError: a run ends beyond the segment.
     """
     window = FIRST_WINDOW
     while True:
@@ -131,6 +136,8 @@ def _decode_sparse(bits: Bits, length: int, order: int) -> tuple[NDArray[np.int8
     zeros = int(next_one[first]) - first
     needed = -(-(length - after) >> order)
     known = min(length, after + (min(zeros, needed) << order))
+    if known < length and first + zeros + order + 2 <= available:
+        raise CorruptBitstreamError("corrupt stream: a run is longer than what it runs over")
     decisions = np.zeros(known, np.int8)
     decisions[yes] = 1 - 2 * negative.astype(np.int8)
     return decisions, first + min(zeros, needed)
