@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
-from pnc.codec.runs import MAX_ORDER, best_order
 from pnc.codec.planes import FRACTION_BITS, NUM_CLASSES, PlanePlan, PlanePrior
+from pnc.codec.runs import MAX_ORDER, best_order
+
+SEGMENTS = NUM_CLASSES + 1
+"""Segments of a plane: its classes and the refinement."""
 
 RIDGE = 1e-2
 """Ridge of the regressions, per sample, in squared units of a coefficient."""
@@ -36,6 +39,13 @@ def fit_planes(grid: CoefficientGrid, coefficients: NDArray[np.int16]) -> PlaneP
     return PlanePlan(
         grid, first_planes, tuple(_ordered(plan, plane, magnitudes) for plane in range(len(bare)))
     )
+
+
+def segment_turn(of_class: int | None, refined_after: int) -> int:
+    """Which of a plane's segments a class is, or the refinement if of none."""
+    if of_class is None:
+        return refined_after
+    return of_class + (of_class >= refined_after)
 
 
 def _first_planes(magnitudes: NDArray[np.int16]) -> tuple[int, ...]:

@@ -335,7 +335,11 @@ def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:
     Raises:
         CorruptBitstreamError: no encoder makes these.
     """
-    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    return decode_bits(plan, np.unpackbits(np.frombuffer(data, np.uint8)))
+
+
+def decode_bits(plan: PlanePlan, bits: Bits) -> Knowledge:
+    """As :func:`decode_planes`, of bits."""
     knowledge = Knowledge(plan)
     at = 0
     for plane in range(len(plan.priors) - 1, -1, -1):
@@ -349,7 +353,7 @@ def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:
                 return knowledge
     if len(bits) - at >= 8 or bits[at:].any():
         raise CorruptBitstreamError(
-            f"corrupt stream: the picture is complete after {-(-at // 8)} bytes, {len(data)} came"
+            f"corrupt stream: the picture is complete after {at} bits, {len(bits)} came"
         )
     return knowledge
 

@@ -2,83 +2,78 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from pnc.codec.coefficients import CoefficientGrid
-from pnc.codec.runs import encode_segments
-from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
-from training.plane_drop import SEGMENTS, PlaneDrop
-from training.planes import fit_planes
+from pnc.codec.decoder import received
+from pnc.codec.planes import Knowledge, PlanePlan, decode_bits, plane_bits
+from training.plan import FittedPlan, fit_plan
+from training.plane_drop import PlaneDrop, StreamDrop
+from training.planes import SEGMENTS, segment_turn
 
 
-def make_plan(seed: int = 0) -> tuple[PlanePlan, np.ndarray]:
+def make_plan(seed: int = 0) -> tuple[FittedPlan, NDArray[np.uint8]]:
     generator = np.random.default_rng(seed)
     scale = generator.uniform(0.7, 1.3, (8, 8, 6)).astype(np.float32)
-    grid = CoefficientGrid(8, 8, 6, 128, (0,), scale)
     energy = generator.gamma(0.6, 6.0, (40, 8, 8, 1))
-    symbols = np.clip(128 + generator.normal(0, 1, (40, 8, 8, 6)) * energy, 0, 255)
-    symbols[..., 0] = np.clip(128 + generator.normal(0, 40, (40, 1, 1)), 0, 255)
-    symbols = symbols.astype(np.uint8)
-    coefficients = np.stack([grid.forward(picture) for picture in symbols])
-    return fit_planes(grid, coefficients), symbols
+    symbols = 128 + generator.normal(0, 1, (40, 8, 8, 6)) * energy
+    symbols[..., 0] = 128 + generator.normal(0, 40, (40, 1, 1))
+    symbols = np.clip(symbols, 0, 255).astype(np.uint8)
+    return fit_plan(symbols, 128, scale), symbols
 
 
-def bits_of_segments(plan: PlanePlan, picture: np.ndarray) -> list[int]:
-    """Bits of every segment, in stream order."""
-    scanned = plan.grid.forward(picture).reshape(-1, plan.grid.num_channels)[plan.scan]
-    magnitudes = np.minimum(np.abs(scanned), plan.limits)
-    signs = np.sign(scanned).astype(np.int8).ravel()
-    sizes: list[int] = []
-    for plane in range(len(plan.priors) - 1, -1, -1):
-        arrangement = plan.arrange(plane, (magnitudes >> (plane + 1)) << (plane + 1))
-        chosen = magnitudes.ravel()[arrangement.undecided] >> plane
-        prior = plan.priors[plane]
-        decisions = chosen.astype(np.int8) * signs[arrangement.undecided]
-        _, used = encode_segments(decisions, arrangement.lengths, np.array(prior.orders))
-        listed = used.tolist()
-        listed.insert(prior.refined_after, len(arrangement.refined))
-        sizes += listed
-    return sizes
+def after(plan: PlanePlan, values: NDArray[np.float32], num_segments: int) -> Knowledge:
+    """What the first segments of a stream tell."""
+    bits = np.concatenate(list(plane_bits(plan, plan.grid.forward(values))))
+    num_bits = 0
+    for segment in decode_bits(plan, bits).segments:
+        turn = segment_turn(segment.of_class, plan.priors[segment.plane].refined_after)
+        if SEGMENTS * (len(plan.priors) - 1 - segment.plane) + turn < num_segments:
+            num_bits += segment.num_bits
+    return decode_bits(plan, bits[:num_bits])
 
 
-def test_whole_streams_come_back_and_prefixes_only_learn() -> None:
-    plan, symbols = make_plan()
-    for picture in symbols[:5]:
-        coefficients = plan.grid.forward(picture)
-        bits = encode_planes(plan, coefficients)
-        assert len(bits) == sum(bits_of_segments(plan, picture))
-        last: Knowledge | None = None
-        for length in (*range(0, len(bits), 7), len(bits)):
-            knowledge, used = decode_planes(plan, bits[:length])
-            assert used <= length
-            if last:
-                assert (knowledge.planes <= last.planes).all()
-            unit = np.int16(1) << knowledge.planes.astype(np.int16)
-            scanned = coefficients.reshape(-1, 6)[plan.scan]
-            magnitudes = np.minimum(np.abs(scanned), plan.limits)
-            assert (knowledge.magnitudes == magnitudes // unit * unit).all()
-            last = knowledge
-        assert last
-        assert (last.planes == 0).all()
-        assert (last.signs[last.magnitudes > 0] == np.sign(scanned)[last.magnitudes > 0]).all()
+def test_the_smooth_channel_is_found() -> None:
+    fitted, _ = make_plan()
+    assert fitted.plan.grid.smooth == (0,)
+    assert len(fitted.whole_bytes) == SEGMENTS * len(fitted.plan.whole.priors)
+    assert 1.0 < 4 * fitted.region_bytes.sum() / fitted.whole_bytes.sum() < 1.6
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_training_sees_what_a_cut_stream_leaves(seed: int) -> None:
-    plan, symbols = make_plan(seed)
-    reconstruction = np.full((6, len(plan.priors)), 0.4, np.float32)
-    drop = PlaneDrop(plan, reconstruction)
-    assert drop.num_segments == SEGMENTS * len(plan.priors)
+    fitted, symbols = make_plan(seed)
+    plan = fitted.plan
+    drop = PlaneDrop(plan.whole, plan.points)
+    assert drop.num_segments == len(fitted.whole_bytes)
     generator = np.random.default_rng(seed)
     for picture in symbols[:6]:
+        values = plan.grid.values(picture)
         cut = int(generator.integers(0, drop.num_segments))
-        sizes = bits_of_segments(plan, picture)
-        bits = encode_planes(plan, plan.grid.forward(picture))[: sum(sizes[:cut])]
-        knowledge, _ = decode_planes(plan, bits)
-        values = picture.astype(np.float32)[None] - 128
-        restored, planes = drop(values, np.array([cut], np.float32))
-        assert np.array_equal(np.asarray(planes)[0], knowledge.raster(knowledge.planes))
-        magnitudes = knowledge.raster(knowledge.magnitudes).astype(np.float32)
-        known = knowledge.raster(knowledge.planes).astype(np.float32)
-        put_back = magnitudes + 0.4 * 2.0**known * (magnitudes > 0) * (known > 0)
-        expected = plan.grid.inverse(put_back * knowledge.raster(knowledge.signs))
-        assert np.allclose(np.asarray(restored)[0], expected, atol=1e-2)
+        expected = after(plan.whole, values, cut).restore(plan.points)
+        for found, wanted in zip(drop(values[None], np.array([cut])), expected, strict=True):
+            assert np.allclose(np.asarray(found)[0], wanted, atol=1e-2)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_training_sees_what_packets_leave(seed: int) -> None:
+    fitted, symbols = make_plan(seed)
+    plan = fitted.plan
+    drop = StreamDrop(plan)
+    generator = np.random.default_rng(seed)
+    values = np.stack([plan.grid.values(picture) for picture in symbols[:4]])
+    cuts = generator.integers(0, len(fitted.region_bytes), (4, 5)).astype(np.float32)
+    cuts[:2, 0] = -1
+    restored, told = (np.asarray(found) for found in drop(values, cuts))
+    for picture, cut, found, share in zip(values, cuts, restored, told, strict=True):
+        if cut[0] < 0:
+            parts = [
+                after(region, part, int(number))
+                for region, part, number in zip(
+                    plan.regions, plan.split(picture), cut[1:], strict=True
+                )
+            ]
+        else:
+            parts = [after(plan.whole, picture, int(cut[0]))]
+        expected, spread = plan.restore(parts)
+        assert np.allclose(found, expected, atol=1e-2)
+        assert np.allclose(share, received(spread), atol=1e-3)

@@ -1,0 +1,122 @@
+"""Fit a checkpoint's coding plan to what its encoder makes of training pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.coefficients import BLOCK, TOP_PLANE, CoefficientGrid
+from pnc.codec.plan import CodingPlan, make_plan
+from pnc.codec.planes import PlanePlan, decode_planes, encode_planes
+from pnc.codec.regions import is_divisible, region_places
+from training.planes import SEGMENTS, fit_planes, segment_turn
+
+SMOOTH_CORRELATION = 0.7
+"""Channels whose neighbours correlate by more are transformed once more (experiment 0002)."""
+
+SIZE_PICTURES = 200
+"""Pictures that segments are measured on."""
+
+MIN_SAMPLES = 50
+"""Magnitudes that tell a reconstruction point; with fewer it stays at :data:`USUAL_POINT`."""
+
+USUAL_POINT = 0.45
+"""Where in its interval a magnitude lies if little is known of it: they are rarer, the larger."""
+
+
+@dataclass(frozen=True)
+class FittedPlan:
+    """A plan with what training needs to know about it.
+
+    Attributes:
+        plan: what encoder and decoder share.
+        whole_bytes: float64 ``[segments]``: mean size of each segment of a whole picture, the
+            highest plane first, :data:`training.planes.SEGMENTS` a plane.
+        region_bytes: the same of one region; empty where there are none.
+    """
+
+    plan: CodingPlan
+    whole_bytes: NDArray[np.float64]
+    region_bytes: NDArray[np.float64]
+
+
+def fit_plan(
+    symbols: NDArray[np.uint8], zero_point: int, scale: NDArray[np.float32] | None = None
+) -> FittedPlan:
+    """The plan for symbols like these.
+
+    Args:
+        symbols: uint8 ``[n, height, width, channels]``.
+        zero_point: the symbol that means 0.
+        scale: of each coefficient, see :class:`pnc.codec.coefficients.CoefficientGrid`; 1 if
+            absent.
+    """
+    shape = symbols.shape[1:]
+    smooth = smooth_channels(symbols)
+    scale = np.ones(shape, np.float32) if scale is None else scale
+    grid = CoefficientGrid(*shape, zero_point, smooth, scale)
+    values = [grid.values(picture) for picture in symbols]
+    coefficients = np.stack([grid.forward(part) for part in values])
+    whole = fit_planes(grid, coefficients)
+    points = reconstruction_points(coefficients)
+    whole_bytes = segment_bytes(whole, coefficients[:SIZE_PICTURES])
+    height, width, _ = shape
+    if not is_divisible(height, width):
+        return FittedPlan(make_plan(whole, None, points), whole_bytes, np.zeros(0))
+    parts = []
+    for places in region_places(height, width):
+        part = grid.cut(places, height // 2, width // 2)
+        parts += [
+            part.forward(v.reshape(-1, shape[-1])[places].reshape(part.shape)) for v in values
+        ]
+    region = fit_planes(part, np.stack(parts))
+    region_bytes = segment_bytes(region, np.stack(parts[:: max(1, len(parts) // SIZE_PICTURES)]))
+    return FittedPlan(make_plan(whole, region, points), whole_bytes, region_bytes)
+
+
+def smooth_channels(symbols: NDArray[np.uint8]) -> tuple[int, ...]:
+    """Channels whose neighbours are alike; none where the grid is not made of 4x4 blocks."""
+    if symbols.shape[1] % BLOCK or symbols.shape[2] % BLOCK:
+        return ()
+    values = symbols.astype(np.float32)
+    values -= values.mean(axis=(0, 1, 2))
+    power = np.maximum((values**2).mean(axis=(0, 1, 2)), 1e-6)
+    down = (values[:, 1:] * values[:, :-1]).mean(axis=(0, 1, 2))
+    across = (values[:, :, 1:] * values[:, :, :-1]).mean(axis=(0, 1, 2))
+    correlation = (down + across) / 2 / power
+    return tuple(int(channel) for channel in np.flatnonzero(correlation > SMOOTH_CORRELATION))
+
+
+def reconstruction_points(coefficients: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Mean place of magnitudes in their intervals, by channel and plane.
+
+    Args:
+        coefficients: int16 ``[n, height, width, channels]``.
+
+    Returns:
+        float32 ``[channels, 13]``; 0 at plane 0, where nothing is left to tell.
+    """
+    channels = coefficients.shape[-1]
+    points = np.full((channels, TOP_PLANE + 1), USUAL_POINT, np.float32)
+    for channel in range(channels):
+        magnitudes = np.abs(coefficients[..., channel]).ravel().astype(np.float64)
+        for plane in range(1, TOP_PLANE + 1):
+            scaled = magnitudes[magnitudes >= 1 << plane] / (1 << plane)
+            if len(scaled) < MIN_SAMPLES:
+                break
+            points[channel, plane] = np.clip(np.mean(scaled % 1.0), 0.2, 0.6)
+    points[:, 0] = 0.0
+    return points
+
+
+def segment_bytes(plan: PlanePlan, coefficients: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Mean size of each segment, bytes, the highest plane first: float64 ``[segments]``."""
+    num_planes = len(plan.priors)
+    bits = np.zeros(SEGMENTS * num_planes)
+    for picture in coefficients:
+        for segment in decode_planes(plan, encode_planes(plan, picture)).segments:
+            turn = segment_turn(segment.of_class, plan.priors[segment.plane].refined_after)
+            bits[SEGMENTS * (num_planes - 1 - segment.plane) + turn] += segment.num_bits
+    return bits / 8 / len(coefficients)
