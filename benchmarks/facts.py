@@ -18,7 +18,7 @@ from PIL import features
 
 import pnc
 from pnc.codec.interpreter import find_runtime
-from pnc.replay.baselines import JPEG_XL_PLUGIN
+from pnc.replay.baselines.whole_files import JPEG_XL_PLUGIN
 
 _ABSOLUTE = re.compile(r"(?<![\w./])/(?:[^\s/#=,]+/)*([^\s/#=,]+)")
 _MODEL_NUMBER = re.compile(r"\(.*?\)|@.*|\b\w*\d[\w-]*\b|\b(CPU|Processor|\w+-Core)\b")
