@@ -22,7 +22,14 @@ from benchmarks.cost import cost_table, measure_cost
 from benchmarks.facts import write_json
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
 from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, LossPlan, measure_loss
-from benchmarks.output import draw_files, parse_numbers, parse_shares, read_json, with_progress
+from benchmarks.output import (
+    draw_files,
+    parse_numbers,
+    parse_shares,
+    read_json,
+    with_progress,
+    write_between,
+)
 from benchmarks.rate_accuracy import BUDGETS, CODECS, Plan, measure
 from benchmarks.steps import BUDGETS as STEP_BUDGETS
 from benchmarks.steps import measure_steps
@@ -30,16 +37,15 @@ from pnc.codec.checkpoint import MANIFEST, search_folders
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError, PncError
 from pnc.replay.baselines import find_missing
-from pnc.replay.loss_report import LOSS_SCHEMA, draw_loss, loss_tables
-from pnc.replay.report import (
+from pnc.replay.report.loss import LOSS_SCHEMA, draw_loss, loss_tables
+from pnc.replay.report.rate_accuracy import (
     RATE_ACCURACY_SCHEMA,
-    check_schema,
     draw_rate_accuracy,
     rate_accuracy_tables,
-    write_between,
 )
+from pnc.replay.report.results import check_schema
+from pnc.replay.report.steps import STEPS_SCHEMA, draw_steps, steps_table
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
-from pnc.replay.steps_report import STEPS_SCHEMA, draw_steps, steps_table
 
 RESULTS = Path("benchmarks/results")
 """Where results lie, relative to the root of the source tree."""

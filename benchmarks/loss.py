@@ -23,8 +23,8 @@ from benchmarks.pictures import PictureSet, open_set
 from benchmarks.work import UNDAMAGED, Cell
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
-from pnc.replay.loss_report import LOSS_SCHEMA
 from pnc.replay.metrics import bootstrap_interval, paired_interval
+from pnc.replay.report.loss import LOSS_SCHEMA
 
 LOSSES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of packets that are lost."""

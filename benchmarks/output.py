@@ -1,4 +1,4 @@
-"""What the commands share: progress on standard error, plots beside their JSON, budgets as text."""
+"""What the commands share: progress on standard error, plots beside their JSON, tables in pages."""
 
 from __future__ import annotations
 
@@ -89,6 +89,33 @@ def parse_shares(option: str, text: str) -> tuple[float, ...]:
         return tuple(sorted({float(word) / 100 for word in text.split(",")}))
     except ValueError as error:
         raise ConfigError(f"{option} {text}: write percents, as in 0,5,10") from error
+
+
+def replace_between(page: str, marker: str, text: str) -> str:
+    """Return a page with `text` between ``<!-- MARKER:begin -->`` and ``<!-- MARKER:end -->``.
+
+    Raises:
+        ConfigError: The page lacks the two markers, in this order.
+    """
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ConfigError(f"the page has no {begin} ... {end}; add the two lines")
+    return f"{before}{begin}\n{text.strip()}\n{end}{after}"
+
+
+def write_between(path: Path, marker: str, text: str) -> None:
+    """Do what `replace_between` does to a file.
+
+    Raises:
+        ConfigError: It cannot be read, or lacks the markers.
+    """
+    try:
+        page = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    path.write_text(replace_between(page, marker, text), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -29,7 +29,7 @@ from pnc.errors import ConfigError
 from pnc.replay.baselines import TITLES
 from pnc.replay.metrics import bootstrap_interval, paired_interval
 from pnc.replay.rates import rate_change_interval
-from pnc.replay.report import RATE_ACCURACY_SCHEMA
+from pnc.replay.report.rate_accuracy import RATE_ACCURACY_SCHEMA
 
 BUDGETS = (512, 1024, 2048, 3072, 4096)
 """Bytes; the published table's, in units of 1024 from the second on."""

@@ -23,7 +23,7 @@ from benchmarks.rate_accuracy import Plan
 from benchmarks.work import Cell
 from pnc.errors import ConfigError
 from pnc.replay.metrics import CONFIDENCE, bootstrap_interval
-from pnc.replay.steps_report import STEPS_SCHEMA
+from pnc.replay.report.steps import STEPS_SCHEMA
 
 BUDGETS = tuple(range(64, 4097, 64))
 """Bytes."""

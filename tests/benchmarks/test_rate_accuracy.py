@@ -12,7 +12,8 @@ from benchmarks.pictures import PictureRef, open_set
 from benchmarks.rate_accuracy import Plan, measure
 from benchmarks.work import Task, run_tasks
 from pnc.errors import ConfigError
-from pnc.replay.report import RATE_ACCURACY_SCHEMA, check_schema, rate_accuracy_tables
+from pnc.replay.report.rate_accuracy import RATE_ACCURACY_SCHEMA, rate_accuracy_tables
+from pnc.replay.report.results import check_schema
 
 
 @pytest.fixture
