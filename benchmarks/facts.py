@@ -24,6 +24,16 @@ _ABSOLUTE = re.compile(r"(?<![\w./])/(?:[^\s/#=,]+/)*([^\s/#=,]+)")
 _MODEL_NUMBER = re.compile(r"\(.*?\)|@.*|\b\w*\d[\w-]*\b|\b(CPU|Processor|\w+-Core)\b")
 
 
+def describe_run(schema: str) -> dict[str, Any]:
+    """Return what all results begin with: schema, command, machine, versions."""
+    return {
+        "schema": schema,
+        "command": describe_command(),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
+
+
 def describe_command(arguments: list[str] | None = None) -> str:
     """Return the command line with absolute paths cut down to their last part."""
     given = sys.argv[1:] if arguments is None else arguments

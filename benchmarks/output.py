@@ -64,33 +64,6 @@ def draw_files(draw: Callable[[Any, Any], None], results: Any, beside: Path) -> 
     return paths
 
 
-def parse_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Return numbers of bytes, rising: ``512,1024``, or ``64:4096:64`` from, to and step.
-
-    Raises:
-        ConfigError: The text says something else.
-    """
-    try:
-        if ":" in text:
-            start, last, step = (int(word) for word in text.split(":"))
-            return tuple(range(start, last + 1, step))
-        return tuple(sorted({int(word) for word in text.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: write bytes, as in 512,1024 or 64:4096:64") from error
-
-
-def parse_shares(option: str, text: str) -> tuple[float, ...]:
-    """Return percentages as shares, rising.
-
-    Raises:
-        ConfigError: The text says something else.
-    """
-    try:
-        return tuple(sorted({float(word) / 100 for word in text.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: write percents, as in 0,5,10") from error
-
-
 def replace_between(page: str, marker: str, text: str) -> str:
     """Return a page with `text` between ``<!-- MARKER:begin -->`` and ``<!-- MARKER:end -->``.
 
