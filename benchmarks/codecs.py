@@ -19,7 +19,8 @@ from benchmarks.pictures import PictureSet
 from pnc.codec.codec import Codec
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
-from pnc.replay.baselines import RIVALS, Contender, OwnStreams, open_family
+from pnc.replay.baselines import RIVALS, Contender, open_family
+from pnc.replay.baselines.own import OwnStreams
 from pnc.replay.huffman import HuffmanCode
 from pnc.replay.loss import LossyPackets
 from pnc.replay.rtss23 import FAMILY as PUBLISHED

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.facts import describe_command, describe_machine, describe_versions
+from benchmarks.facts import describe_run
 from benchmarks.macs import count_macs
 from benchmarks.pictures import open_set
 from pnc import Codec
@@ -97,10 +97,7 @@ def measure_cost(
     medians = {name: float(np.median(values)) for name, values in times.items()}
     folder = codec.checkpoint.folder
     return {
-        "schema": SCHEMA,
-        "command": describe_command(),
-        "machine": describe_machine(),
-        "versions": describe_versions(),
+        **describe_run(SCHEMA),
         "checkpoint": codec.checkpoint.name,
         "set": pictures.name,
         "seed": seed,

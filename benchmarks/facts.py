@@ -18,10 +18,20 @@ from PIL import features
 
 import pnc
 from pnc.codec.interpreter import find_runtime
-from pnc.replay.baselines import JPEG_XL_PLUGIN
+from pnc.replay.baselines.whole_files import JPEG_XL_PLUGIN
 
 _ABSOLUTE = re.compile(r"(?<![\w./])/(?:[^\s/#=,]+/)*([^\s/#=,]+)")
 _MODEL_NUMBER = re.compile(r"\(.*?\)|@.*|\b\w*\d[\w-]*\b|\b(CPU|Processor|\w+-Core)\b")
+
+
+def describe_run(schema: str) -> dict[str, Any]:
+    """Return what all results begin with: schema, command, machine, versions."""
+    return {
+        "schema": schema,
+        "command": describe_command(),
+        "machine": describe_machine(),
+        "versions": describe_versions(),
+    }
 
 
 def describe_command(arguments: list[str] | None = None) -> str:

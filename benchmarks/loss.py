@@ -6,25 +6,25 @@ seeds, and intervals resample pictures. Outcomes are kept as those of `benchmark
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.bench import KS, Bench, Job, OnProgress, Outcomes
-from benchmarks.cache import Cache
+from benchmarks.bench import (
+    ACCURACIES,
+    Columns,
+    OnProgress,
+    Panel,
+    Plan,
+    intervals,
+    open_bench,
+)
 from benchmarks.codecs import is_rival, name_lossy, open_codec
-from benchmarks.facts import describe_command, describe_machine, describe_versions
-from benchmarks.judges import JudgeSpec, open_judges
-from benchmarks.pictures import PictureSet, open_set
 from benchmarks.work import UNDAMAGED, Cell
-from pnc.codec.image import Fit
 from pnc.errors import ConfigError
-from pnc.replay.loss_report import LOSS_SCHEMA
-from pnc.replay.metrics import bootstrap_interval, paired_interval
+from pnc.replay.metrics import paired_interval
+from pnc.replay.report.loss import LOSS_SCHEMA
 
 LOSSES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of packets that are lost."""
@@ -38,17 +38,11 @@ BUDGETS = (1024, 2048, 4096)
 NUM_SEEDS = 3
 """Draws of the loss."""
 
-ACCURACIES = tuple(f"top{k}" for k in KS)
 
+@dataclass(frozen=True, kw_only=True)
+class LossPlan(Plan):
+    """Which losses to measure."""
 
-@dataclass(frozen=True)
-class LossPlan:
-    """What to measure; texts as on the command line."""
-
-    data: tuple[str, ...]
-    """Sets to report on, see `benchmarks.pictures`."""
-    judges: tuple[str, ...]
-    """See `benchmarks.judges`."""
     checkpoints: tuple[str, ...]
     """Ours."""
     budgets: tuple[int, ...] = BUDGETS
@@ -59,16 +53,6 @@ class LossPlan:
     """Bytes."""
     num_seeds: int = NUM_SEEDS
     """Draws of each loss."""
-    limit: int | None = None
-    """Pictures of each set; all if None."""
-    seed: int = 0
-    """Of thinning and resampling."""
-    fit: Fit = "crop"
-    """How pictures are made square."""
-    cache: Path = Path(".cache/benchmarks")
-    """Folder of what was done before."""
-    num_processes: int = 0
-    """0 works in this process."""
 
 
 def measure_loss(plan: LossPlan, on_progress: OnProgress | None = None) -> dict[str, Any]:
@@ -85,43 +69,6 @@ def measure_loss(plan: LossPlan, on_progress: OnProgress | None = None) -> dict[
         raise ConfigError("losses are shares of packets, 0 to 1")
     if rivals := [name for name in plan.checkpoints if is_rival(name)]:
         raise ConfigError(f"{rivals[0]}: only our checkpoints come in packets")
-    judges, labels = open_judges(plan.judges, plan.cache)
-    sets = [open_set(s, fit=plan.fit, limit=plan.limit, seed=plan.seed) for s in plan.data]
-    cache = Cache(plan.cache / "outcomes.sqlite")
-    try:
-        bench = Bench(
-            judges,
-            labels,
-            cache,
-            plan.fit,
-            plan.num_processes,
-            on_progress or (lambda what, done, total: None),
-        )
-        undamaged, rows = _report(bench, plan, sets)
-    finally:
-        cache.close()
-    return {
-        "schema": LOSS_SCHEMA,
-        "command": describe_command(),
-        "machine": describe_machine(),
-        "versions": describe_versions(),
-        "seed": plan.seed,
-        "fit": plan.fit,
-        "budgets": sorted(plan.budgets),
-        "losses": _losses(plan),
-        "mtus": sorted(plan.mtus),
-        "num_seeds": plan.num_seeds,
-        "codecs": [open_codec(checkpoint)[0].family for checkpoint in plan.checkpoints],
-        "judges": [judge.describe() for judge in judges],
-        "sets": [pictures.describe() for pictures in sets],
-        "undamaged": undamaged,
-        "results": rows,
-    }
-
-
-def _report(
-    bench: Bench, plan: LossPlan, sets: Sequence[PictureSet]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     whole = Cell(UNDAMAGED, 0, 0)
     cells = [
         Cell(text, 0, budget)
@@ -131,65 +78,48 @@ def _report(
         for text in _draws(plan, checkpoint, mtu, loss)
         for budget in plan.budgets
     ]
-    jobs: list[Job] = [
-        (picture, [whole, *cells], bench.judges_of(pictures))
-        for pictures in sets
-        for picture in pictures.pictures
-    ]
-    bench.complete("losing packets", jobs)
     undamaged, rows = [], []
-    for pictures in sets:
-        outcomes = bench.read(pictures)
-        for judge in bench.judges_of(pictures):
-            head = {"set": pictures.name, "judge": judge.name, "n": len(pictures.pictures)}
-            columns = bench.columns(outcomes, whole, judge, pictures)
-            undamaged.append(
-                {
-                    **head,
-                    **{
-                        a: bootstrap_interval(columns[a], seed=plan.seed).to_json()
-                        for a in ACCURACIES
-                    },
-                }
-            )
+    with open_bench(plan, on_progress) as bench:
+        jobs = [job for s in bench.sets for job in bench.jobs(s, [whole, *cells])]
+        bench.complete("losing packets", jobs)
+        for panel in bench.panels():
+            means = intervals(panel.columns(whole), ACCURACIES, plan.seed)
+            undamaged.append({**panel.head, **means})
             for checkpoint in plan.checkpoints:
-                rows += _rows(bench, plan, head, outcomes, judge, pictures, checkpoint)
-    return undamaged, rows
+                rows += _rows(plan, panel, checkpoint)
+    facts = bench.describe(
+        LOSS_SCHEMA,
+        budgets=sorted(plan.budgets),
+        losses=_losses(plan),
+        mtus=sorted(plan.mtus),
+        num_seeds=plan.num_seeds,
+        codecs=[open_codec(checkpoint)[0].family for checkpoint in plan.checkpoints],
+    )
+    return {**facts, "undamaged": undamaged, "results": rows}
 
 
-def _rows(
-    bench: Bench,
-    plan: LossPlan,
-    head: dict[str, Any],
-    outcomes: Outcomes,
-    judge: JudgeSpec,
-    pictures: PictureSet,
-    checkpoint: str,
-) -> list[dict[str, Any]]:
+def _rows(plan: LossPlan, panel: Panel, checkpoint: str) -> list[dict[str, Any]]:
     rows = []
     for mtu in sorted(plan.mtus):
         for budget in sorted(plan.budgets):
-            whole: dict[str, NDArray[np.float64]] = {}
+            whole: Columns = {}
             for loss in _losses(plan):
                 draws = [
-                    bench.columns(outcomes, Cell(text, 0, budget), judge, pictures)
+                    panel.columns(Cell(text, 0, budget))
                     for text in _draws(plan, checkpoint, mtu, loss)
                 ]
-                means = {
-                    name: np.mean([draw[name] for draw in draws], axis=0)
-                    for name in (*ACCURACIES, "psnr_db")
-                }
+                names = (*ACCURACIES, "psnr_db")
+                means = {name: np.mean([draw[name] for draw in draws], axis=0) for name in names}
                 whole = whole or means
                 row = {
-                    **head,
+                    **panel.head,
                     "codec": open_codec(checkpoint)[0].family,
                     "mtu_bytes": mtu,
                     "budget": budget,
                     "loss": loss,
                     "num_seeds": len(draws),
+                    **intervals(means, names, plan.seed),
                 }
-                for name, values in means.items():
-                    row[name] = bootstrap_interval(values, seed=plan.seed).to_json()
                 for name in ACCURACIES:
                     change = paired_interval(means[name], whole[name], seed=plan.seed)
                     row[f"{name}_less_no_loss"] = change.to_json()

@@ -1,4 +1,4 @@
-"""What the commands share: progress on standard error, plots beside their JSON, budgets as text."""
+"""What the commands share: progress on standard error, plots beside their JSON, tables in pages."""
 
 from __future__ import annotations
 
@@ -64,31 +64,31 @@ def draw_files(draw: Callable[[Any, Any], None], results: Any, beside: Path) -> 
     return paths
 
 
-def parse_numbers(option: str, text: str) -> tuple[int, ...]:
-    """Return numbers of bytes, rising: ``512,1024``, or ``64:4096:64`` from, to and step.
+def replace_between(page: str, marker: str, text: str) -> str:
+    """Return a page with `text` between ``<!-- MARKER:begin -->`` and ``<!-- MARKER:end -->``.
 
     Raises:
-        ConfigError: The text says something else.
+        ConfigError: The page lacks the two markers, in this order.
     """
-    try:
-        if ":" in text:
-            start, last, step = (int(word) for word in text.split(":"))
-            return tuple(range(start, last + 1, step))
-        return tuple(sorted({int(word) for word in text.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: write bytes, as in 512,1024 or 64:4096:64") from error
+    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ConfigError(f"the page has no {begin} ... {end}; add the two lines")
+    return f"{before}{begin}\n{text.strip()}\n{end}{after}"
 
 
-def parse_shares(option: str, text: str) -> tuple[float, ...]:
-    """Return percentages as shares, rising.
+def write_between(path: Path, marker: str, text: str) -> None:
+    """Do what `replace_between` does to a file.
 
     Raises:
-        ConfigError: The text says something else.
+        ConfigError: It cannot be read, or lacks the markers.
     """
     try:
-        return tuple(sorted({float(word) / 100 for word in text.split(",")}))
-    except ValueError as error:
-        raise ConfigError(f"{option} {text}: write percents, as in 0,5,10") from error
+        page = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    path.write_text(replace_between(page, marker, text), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

@@ -57,7 +57,7 @@ PACKAGES_OF_PACKAGE: dict[str, set[str]] = {
 
 PACKAGES_OF_MODULE = {
     "pnc.codec.interpreter": {"tensorflow"},
-    "pnc.replay.baselines": {"pillow_jxl"},
+    "pnc.replay.baselines.whole_files": {"pillow_jxl"},
 }
 """tf.lite is the third choice of the interpreter's face, where nothing smaller is installed. JPEG
 XL is a rival only where its package is."""

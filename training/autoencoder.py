@@ -25,6 +25,7 @@ from training.architectures import (
     start_from_transform,
 )
 from training.augment import crop_and_flip
+from training.files import write_json
 from training.layering import Layering, fit_layering
 from training.loop import (
     JIT_COMPILE,
@@ -162,9 +163,7 @@ class Autoencoder:
             "reconstruction": layering.reconstruction.tolist(),
             "layer_bytes": layering.layer_bytes.tolist(),
         }
-        temporary = folder / "autoencoder.tmp"
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        temporary.replace(folder / "autoencoder.json")
+        write_json(folder / "autoencoder.json", record)
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.errors import ConfigError, ImageError
+from training.files import reserve, write_json
 
 CACHE_FOLDER = Path(".cache") / "pictures"
 """Where caches go unless the caller says otherwise, relative to the working folder."""
@@ -108,13 +109,9 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _allocate(path: Path, num_bytes: int) -> None:
-    """Reserve the whole file: on a full disk a memory map would end the process by SIGBUS."""
     try:
-        with path.open("a+b") as file:
-            os.posix_fallocate(file.fileno(), 0, num_bytes)
+        reserve(path, num_bytes)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            path.unlink()
         raise ConfigError(
             f"{path.parent}: no room for a picture cache of {num_bytes / 1e6:.0f} MB "
             f"({error.strerror}); free some space or name another cache folder",
@@ -197,10 +194,7 @@ def _fill(
         missing -= len(made)
         if on_progress is not None:
             on_progress(count - missing, count)
-    record = final.with_suffix(".json")
-    temporary = final.with_suffix(".json.tmp")
-    temporary.write_text(json.dumps({"count": count, "failed": failed}), encoding="utf-8")
-    temporary.replace(record)
+    write_json(final.with_suffix(".json"), {"count": count, "failed": failed})
     part.replace(final)
     marks.unlink()
 

@@ -1,16 +1,15 @@
 """What is wrong with pictures before an hour is spent on them: counts, duplicates, leaks.
 
 Two pictures are *exact duplicates* when their files hold the same bytes, and *near duplicates* when
-the signs of their 8x8 lowest DCT coefficients differ in few places (Zauner, "Implementation and
-benchmarking of perceptual image hash functions", 2010) and their thumbnails correlate. A *leak* is
-a training picture with a duplicate among those that are reported on or that choose between models:
-whoever keeps it measures memory. Leaks are left out of training; all else is only told.
+they look the same (:mod:`training.duplicates`). A *leak* is a training picture with a duplicate
+among those that are reported on or that choose between models: whoever keeps it measures memory.
+Leaks are left out of training; all else is only told.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,27 +22,14 @@ from rich.table import Table
 
 from pnc.errors import ConfigError
 from training.data import Data
+from training.duplicates import THUMBNAIL, connected, near_duplicates
+from training.files import write_json
 
 SPLITS = ("train", "tune", "val", "extra")
 """As :class:`training.data.Data` names them."""
 
-THUMBNAIL = 32
-"""Side of the thumbnails that are compared, pixels."""
-
-HASH_SIDE = 8
-"""The hash is the sign of 8 x 8 coefficients: 64 bits."""
-
-MAX_HASH_DISTANCE = 10
-"""Bits of 64 in which near duplicates may differ."""
-
-MIN_CORRELATION = 0.985
-"""Of two thumbnails, all three colours together, that are the same picture: re-encoded, resized,
-brighter or darker, but not another picture of the same thing."""
-
 FEW_TRAIN, FEW_VAL = 20, 5
 """Below so many pictures a class is learned, or reported on, by luck."""
-
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -94,9 +80,7 @@ class DataCheck:
 
     def save(self, path: Path) -> None:
         """Write everything as JSON, in one step."""
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, asdict(self))
 
 
 def check_data(data: Data, *, on_progress: Callable[[int, int], None] | None = None) -> DataCheck:
@@ -107,11 +91,15 @@ def check_data(data: Data, *, on_progress: Callable[[int, int], None] | None = N
         on_progress: called with pictures done and all.
     """
     used = np.concatenate([getattr(data, split) for split in SPLITS])
+    sizes = [_file_size(data, int(index)) for index in used]
+    shared = {size for size, count in Counter(sizes).items() if count > 1}
     contents: list[bytes] = []
     thumbnails = np.empty((len(used), THUMBNAIL, THUMBNAIL, 3), np.float32)
     for place, index in enumerate(used):
         picture = data.load(int(index))
-        contents.append(_content(data, int(index), picture))
+        contents.append(
+            _content(data, int(index), picture) if sizes[place] in shared else b"%d" % place
+        )
         small = Image.fromarray(picture).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         thumbnails[place] = np.asarray(small)
         if on_progress:
@@ -124,8 +112,8 @@ def check_data(data: Data, *, on_progress: Callable[[int, int], None] | None = N
         if (before := first.setdefault(content, place)) != place
     ]
     split_of = {int(i): split for split in SPLITS for i in getattr(data, split)}
-    exact = _groups(exact_pairs)
-    every = _groups([*exact_pairs, *near_pairs])
+    exact = connected(exact_pairs)
+    every = connected([*exact_pairs, *near_pairs.tolist()])
     near = [group for group in every if group not in exact]
 
     def names(group: Iterable[int]) -> tuple[str, ...]:
@@ -159,13 +147,23 @@ def check_data(data: Data, *, on_progress: Callable[[int, int], None] | None = N
     return replace(check, warnings=tuple(_warnings(check)))
 
 
+def _path(data: Data, index: int) -> Path:
+    path = Path(data.names[index])
+    return Path(data.name) / path if data.labels[index] >= 0 else path
+
+
+def _file_size(data: Data, index: int) -> int:
+    """Bytes of a picture's file, -1 where there is none: only files of one size can be the same."""
+    try:
+        return _path(data, index).stat().st_size
+    except OSError:
+        return -1
+
+
 def _content(data: Data, index: int, picture: NDArray[np.uint8]) -> bytes:
     """Hash of a picture's file, or of its pixels where there is no file: the belt is rendered."""
-    path = Path(data.names[index])
-    if data.labels[index] >= 0:
-        path = Path(data.name) / path
     try:
-        return hashlib.sha256(path.read_bytes()).digest()
+        return hashlib.sha256(_path(data, index).read_bytes()).digest()
     except OSError:
         return hashlib.sha256(picture.tobytes()).digest()
 
@@ -193,54 +191,6 @@ def _leaks(
             Leak(data.names[index], split_of[index], data.names[twin], guarded, bool(same))
         )
     return found
-
-
-def perceptual_hashes(thumbnails: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Signs of the lowest DCT coefficients against their median.
-
-    Args:
-        thumbnails: ``[n, 32, 32, 3]``, 0..255.
-
-    Returns:
-        float32 ``[n, 64]`` of -1 and 1, so that a product of two is 64 minus twice their distance.
-    """
-    grey = thumbnails.mean(-1)
-    frequency, place = np.arange(HASH_SIDE)[:, None], np.arange(THUMBNAIL)
-    basis = np.cos(np.pi * frequency * (2 * place + 1) / (2 * THUMBNAIL)).astype(np.float32)
-    coefficients = (basis @ grey @ basis.T).reshape(len(grey), -1)
-    median = np.median(coefficients[:, 1:], axis=1, keepdims=True)
-    return np.where(coefficients > median, 1, -1).astype(np.float32)
-
-
-def near_duplicates(thumbnails: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Pairs of pictures that look the same: ``(place, later place)``.
-
-    Args:
-        thumbnails: ``[n, 32, 32, 3]``, 0..255.
-    """
-    hashes = perceptual_hashes(thumbnails)
-    centred = thumbnails.reshape(len(thumbnails), -1)
-    centred = centred - centred.mean(1, keepdims=True)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True) + 1e-3
-    least = hashes.shape[1] - 2 * MAX_HASH_DISTANCE
-    pairs: list[tuple[int, int]] = []
-    for row in range(0, len(hashes), _BLOCK):
-        for column in range(row, len(hashes), _BLOCK):
-            close = hashes[row : row + _BLOCK] @ hashes[column : column + _BLOCK].T >= least
-            for a, b in np.argwhere(close) + np.array([row, column]):
-                if a < b and centred[a] @ centred[b] >= MIN_CORRELATION:
-                    pairs.append((int(a), int(b)))
-    return pairs
-
-
-def _groups(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
-    """Connected places, each group and all groups in order."""
-    group_of: dict[int, set[int]] = {}
-    for a, b in pairs:
-        joined = group_of.get(a, {a}) | group_of.get(b, {b})
-        for place in joined:
-            group_of[place] = joined
-    return sorted({tuple(sorted(group)) for group in group_of.values()})
 
 
 def _warnings(check: DataCheck) -> list[str]:

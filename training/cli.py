@@ -61,7 +61,7 @@ def _prepare() -> None:
 
 
 def _run(recipe: Recipe, stages: tuple[str, ...], run: Path, out: Path | None) -> None:
-    from training.recipe import Run, run_stages
+    from training.run import Run, run_stages
 
     folder = out or Path("checkpoints") / recipe.name
     run_stages(Run(recipe, run), stages, folder)
@@ -128,7 +128,7 @@ def _stage_command(stage: str, text: str) -> None:
             window=window,
             patience=patience,
         )
-        from training.recipe import STAGES
+        from training.run import STAGES
 
         _run(recipe, STAGES if stage == "run" else (stage,), run, out)
 
@@ -207,7 +207,7 @@ def everything(
 def belt(run: RunOption = Path("runs/belt"), out: OutOption = None, seed: SeedOption = 0) -> None:
     """The shipped checkpoint ``belt``, from nothing: all stages, at most an hour on two cores."""
     _prepare()
-    from training.recipe import STAGES
+    from training.run import STAGES
 
     _run(_recipe("belt", "belt", seed=seed), STAGES, run, out)
 

@@ -9,8 +9,11 @@ wherever it was killed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,29 +23,25 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from pnc.codec.checkpoint import Checkpoint
+from pnc.codec.checkpoint import MANIFEST, Checkpoint
 from pnc.codec.codec import Codec
-from pnc.errors import CheckpointError, ConfigError
-from training.budget import (
-    TIMED,
-    Budget,
-    Clock,
-    Plan,
-    Speeds,
-    make_plan,
-    measure_speeds,
-    plan_lines,
-)
+from pnc.errors import CheckpointError, ConfigError, PncError
+from training.budget.clock import Clock
+from training.budget.pace import Budget
+from training.budget.plan import TIMED, Plan, make_plan, plan_lines
+from training.budget.speeds import Speeds, measure_speeds
 from training.cache import CACHE_FOLDER
 from training.check import DataCheck, check_data, leave_out, show_check
-from training.data import Data, open_data
+from training.data import Data
 from training.export import MODEL_FILES
+from training.files import digest, only_process, read_json, write_json, write_text
 from training.pictures import Pictures, Subset
 from training.progress import CountProgress
-from training.recipe import BELT, Recipe, Run, rename_classes
+from training.recipe import BELT, Recipe, rename_classes
 from training.report.gather import measure_pictures, pick_examples, summarise
 from training.report.page import render_page
-from training.start import open_start
+from training.run import Run, open_pictures
+from training.start import DEFAULT_START, open_start
 from training.verify import verify_export
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Order:
     """Folder of the run."""
     hours: float | None = None
     """Time from start to report; None: the recipe as it is."""
-    start: str = "photo"
+    start: str = DEFAULT_START
     """A checkpoint, a Keras file, or ``none``."""
     seed: int = 0
     """Seed of everything random."""
@@ -128,44 +127,24 @@ def train_everything(
             another order.
         CheckpointError: the exported files do not do what was trained.
     """
-    console = Console(stderr=True)
-    _check_same_order(order)
-    with Clock(order.run / "clock.json", began=began) as clock:
-        recipe = order.recipe()
-        data = open_data(
-            recipe.data,
-            fit=recipe.fit,
-            extra=recipe.extra,
-            exclude=recipe.exclude,
-            folder=order.cache,
-            on_progress=CountProgress(f"{recipe.name}: pictures"),
-        )
-        rename_classes(recipe, data.classes)
-        check = check_data(data)
-        check.save(order.run / "data_check.json")
-        show_check(check, console)
-        data = leave_out(data, check.left_out)
-        plan, lines = _plan(order, recipe, data, clock, measure)
-        _save_order(order)
-        for line in [*lines, *plan_lines(plan)]:
-            console.print(line, highlight=False, soft_wrap=True)
-        budget = Budget(plan, order.run, clock)
-        run = Run(
-            plan.recipe,
-            order.run,
-            cache=order.cache,
-            left_out=check.left_out,
-            pace=budget if plan.hours else None,
-        )
-        for stage in TIMED:
-            logger.info("stage %s", stage)
-            getattr(run, stage)()
-            budget.ended(stage)
-        reported = np.random.default_rng(recipe.seed).permutation(data.val)
-        verification = _export(run, order.out, Subset(data, reported[:VERIFIED_PICTURES]))
-        outcome = _report(
-            order, run, data, reported, check, plan, lines, verification, budget, clock
-        )
+    with only_process(order.run):
+        _begin(order)
+        with Clock(order.run / "clock.json", began=began) as clock:
+            try:
+                data, check, plan, lines = _prepare(order, clock, measure)
+            except PncError:
+                if not (order.run / "plan.json").exists():
+                    clock.forget()
+                raise
+            budget = Budget(plan, order.run, clock)
+            run = Run(plan.recipe, order.run, data=data, pace=budget if plan.hours else None)
+            for stage in TIMED:
+                logger.info("stage %s", stage)
+                budget.scale(stage)
+                getattr(run, stage)()
+                budget.ended(stage)
+            verification = _export(run, order.out)
+            outcome = _report(order, run, check, plan, lines, verification, budget, clock)
     if not verification["passed"]:
         raise CheckpointError(
             f"{order.out}: the exported files do not do what was trained, see {outcome.report}"
@@ -173,30 +152,60 @@ def train_everything(
     return outcome
 
 
-def _check_same_order(order: Order) -> None:
-    order.run.mkdir(parents=True, exist_ok=True)
+def _begin(order: Order) -> None:
+    """Refuse what would fail an hour later, and the folder of another order.
+
+    An order that never got a plan may be given again with other options.
+    """
+    if order.hours is not None and not (math.isfinite(order.hours) and order.hours > 0):
+        raise ConfigError(f"--hours {order.hours}: give a number of hours, such as 1.5")
+    if order.teacher and not Path(order.teacher).is_file():
+        raise ConfigError(f"--teacher {order.teacher}: no such file; give a .keras file")
+    try:
+        order.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=order.out):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"--out {order.out}: no checkpoint can be written there ({error.strerror}); name "
+            "another folder"
+        ) from error
     path = order.run / "order.json"
     mine = _order_record(order)
-    if path.exists():
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(key for key in mine if theirs.get(key) != mine[key])
-        if changed:
-            raise ConfigError(
-                f"{order.run} belongs to another order ({', '.join(changed)} differ, see "
-                "order.json); give another --run folder or delete it"
-            )
-
-
-def _save_order(order: Order) -> None:
-    path = order.run / "order.json"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(_order_record(order), indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    theirs = read_json(path, "delete the run's folder") if path.exists() else mine
+    changed = sorted(key for key in mine if theirs.get(key) != mine[key])
+    if changed and (order.run / "plan.json").exists():
+        raise ConfigError(
+            f"{order.run} belongs to another order ({', '.join(changed)} differ, see order.json); "
+            "give another --run folder or delete it"
+        )
+    if changed:
+        for name in ("clock.json", "start/start.json"):
+            (order.run / name).unlink(missing_ok=True)
+    write_json(path, mine)
 
 
 def _order_record(order: Order) -> dict[str, Any]:
     record = {key: value for key, value in asdict(order).items() if key not in ("base", "cache")}
     return dict(json.loads(json.dumps(record, default=str)))
+
+
+def _prepare(
+    order: Order, clock: Clock, measure: Callable[[Recipe, Pictures, int], Speeds]
+) -> tuple[Data, DataCheck, Plan, tuple[str, ...]]:
+    """Pictures to train on, what is wrong with them, the plan, and what is said of the start."""
+    console = Console(stderr=True)
+    recipe = order.recipe()
+    data = open_pictures(recipe, order.cache)
+    rename_classes(recipe, data.classes)
+    check = check_data(data)
+    check.save(order.run / "data_check.json")
+    show_check(check, console)
+    data = leave_out(data, check.left_out)
+    plan, lines = _plan(order, recipe, data, clock, measure)
+    for line in [*lines, *plan_lines(plan)]:
+        console.print(line, highlight=False, soft_wrap=True)
+    return data, check, plan, lines
 
 
 def _plan(
@@ -212,6 +221,7 @@ def _plan(
     path = order.run / "plan.json"
     if path.exists():
         return Plan.load(path), start.lines
+    recipe = replace(recipe, report_pictures=min(recipe.report_pictures, len(data.val)))
     if start.classifier:
         recipe = replace(recipe, initial=str(start.classifier), drop=True)
         rate = min(recipe.classifier_learning_rate, STARTED_LEARNING_RATE)
@@ -229,36 +239,33 @@ def _plan(
         speeds=speeds,
         num_train=len(data.train),
         num_tune=len(data.tune),
-        num_extra=len(data.extra),
     )
     plan.save(path)
     return plan, start.lines
 
 
-def _export(run: Run, out: Path, pictures: Pictures) -> dict[str, Any]:
-    """Export and verify, unless the same was verified before."""
+def _export(run: Run, out: Path) -> dict[str, Any]:
+    """Export and verify, unless the same models were verified in the same files before."""
     path = run.folder / "verification.json"
-    if path.exists() and (out / "card.json").exists():
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-        if record["checkpoint"] == Checkpoint.load(out).id:
-            return record
+    if path.exists():
+        record = read_json(path, "delete it")
+        with contextlib.suppress(OSError):
+            if record.get("of") == digest([*run.results(), out / MANIFEST]):
+                return record
     logger.info("stage export")
     run.export(out)
-    checkpoint = Checkpoint.load(out)
-    images = np.stack([pictures[index] for index in range(len(pictures))])
-    verification = verify_export(checkpoint, run.distill(), run.finetune(), images)
-    record = {**verification.record(), "checkpoint": checkpoint.id}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    pictures = Subset(run.data, run.reported[:VERIFIED_PICTURES])
+    verification = verify_export(
+        Checkpoint.load(out), run.distill(), run.finetune(), pictures[:VERIFIED_PICTURES]
+    )
+    record = {**verification.record(), "of": digest([*run.results(), out / MANIFEST])}
+    write_json(path, record)
     return record
 
 
 def _report(
     order: Order,
     run: Run,
-    data: Data,
-    reported: NDArray[np.int64],
     check: DataCheck,
     plan: Plan,
     lines: tuple[str, ...],
@@ -267,6 +274,7 @@ def _report(
     clock: Clock,
 ) -> Outcome:
     logger.info("stage report")
+    data, reported = run.data, run.reported
     pictures = Subset(data, reported)
     records = measure_pictures(
         order.run / "report",
@@ -301,8 +309,6 @@ def _report(
         ("Pictures recognised worst", [records[place] for place in worst]),
     ]
     page = render_page(facts, order.run, examples, picture)
-    for name, text in (("report.json", json.dumps(facts, indent=1) + "\n"), ("report.html", page)):
-        temporary = order.run / f"part-{name}"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(order.run / name)
+    write_json(order.run / "report.json", facts)
+    write_text(order.run / "report.html", page)
     return Outcome(order.out, order.run / "report.html", facts)

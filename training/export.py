@@ -27,6 +27,7 @@ from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
 from training.architectures import LITE_PATCH, PICTURE_SIZE, RTSS23_SCALE
 from training.autoencoder import Autoencoder
+from training.files import replacing
 from training.pictures import Pictures
 
 CALIBRATION_PICTURES = 64
@@ -241,9 +242,8 @@ def seal_card(folder: Path, card: Mapping[str, Any]) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def render_card(

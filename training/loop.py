@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
+from training.files import replacing
 from training.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -99,15 +101,17 @@ class StateFile:
         return [*self._model.variables, *self._model.optimizer.variables]
 
     def save(self, state: LoopState) -> None:
-        """Write the state; a kill at any moment leaves the old file or the new one."""
+        """Write the state; a kill at any moment leaves the old file or the new one.
+
+        Raises:
+            ConfigError: the disk is full.
+        """
         arrays = {f"v{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables())}
         arrays["state"] = np.frombuffer(json.dumps(vars(state)).encode(), np.uint8)
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self.path)
 
     def load(self) -> LoopState:
         """Read the state into the model, or start afresh where there is none.
@@ -199,7 +203,8 @@ def fit(
         The final state; the model then carries the averaged weights, if its optimizer keeps any.
 
     Raises:
-        ConfigError: the folder holds the state of another model or a damaged one.
+        ConfigError: the folder holds the state of another model or a damaged one, the disk is full,
+            or the loss is no number any more.
         KeyboardInterrupt: Ctrl-C was pressed; the state is on disk.
     """
     config.run_dir.mkdir(parents=True, exist_ok=True)
@@ -240,6 +245,12 @@ def _train(
     for batch in prefetch(make_batch, state.step, config.num_steps):
         for name, value in model.train_on_batch(*batch, return_dict=True).items():
             sums.setdefault(name, []).append(float(value))
+        if not math.isfinite(sums["loss"][-1]):
+            raise ConfigError(
+                f"{config.run_dir}: after step {state.step} the loss is no number any more; delete "
+                "this folder and train again with another seed, or a lower learning rate",
+                step=state.step,
+            )
         model.reset_metrics()
         state.step += 1
         state.seconds = time.monotonic() - started

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from training.files import write_text
+
 logger = logging.getLogger(__name__)
 
 PLAIN_LINE_EVERY_S = 15.0
@@ -115,11 +117,7 @@ def _forget_after(path: Path, step: int) -> None:
     """Keep the records up to a step, so that none is there twice after a resumed run."""
     if path.exists():
         kept = [record for record in read_records(path.parent) if record["step"] <= step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(
-            "".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8"
-        )
-        temporary.replace(path)
+        write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 class _BoardWriter:

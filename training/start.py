@@ -10,7 +10,6 @@ does not agree is none (decision 0016).
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from training import classifier as classifiers
 from training.architectures import ARCHITECTURES
 from training.autoencoder import Autoencoder
 from training.export import encoder_parity
+from training.files import load_keras, read_json, save_keras, write_json
 from training.pictures import Pictures
 from training.verify import (
     MAX_GREY_LEVELS,
@@ -41,6 +41,13 @@ logger = logging.getLogger(__name__)
 
 NUM_PICTURES = 48
 """Pictures that the models are compared on, and that normalisation is laid open with."""
+
+DEFAULT_START = "photo"
+"""Shipped; where it is missing, training begins with fresh weights."""
+
+_MISFITS = (CheckpointError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+"""What reading a file back can raise: it is damaged, of another architecture, or of a converter or
+interpreter that lists operations otherwise."""
 
 _KERNEL_OPERATIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -66,7 +73,7 @@ class _Operation:
 
 
 def open_start(start: str, folder: Path, images: Pictures, architecture: str) -> Start:
-    """Find or make the start of a run; what is impossible falls back to a fresh model.
+    """Find or make the start of a run; a part that cannot be read back falls back to a fresh one.
 
     Args:
         start: ``none``, a checkpoint by name or folder, or a Keras file of an EfficientNetB0.
@@ -75,10 +82,11 @@ def open_start(start: str, folder: Path, images: Pictures, architecture: str) ->
         architecture: the autoencoder's.
 
     Raises:
-        ConfigError: a Keras file that does not exist.
+        ConfigError: a Keras file that does not exist or is none.
+        CheckpointError: a checkpoint that does not exist, other than :data:`DEFAULT_START`.
     """
     record = folder / "start.json"
-    facts = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    facts = read_json(record, "delete it") if record.exists() else {}
     if facts.get("start") == start:
         paths = [Path(facts[key]) if facts[key] else None for key in ("classifier", "autoencoder")]
         return Start(paths[0], paths[1], tuple(facts["lines"]))
@@ -90,6 +98,7 @@ def open_start(start: str, folder: Path, images: Pictures, architecture: str) ->
             raise ConfigError(
                 f"--start {start}: no such file; name a checkpoint, a .keras file or none"
             )
+        load_keras(Path(start))
         line = f"start: classifier from {start}, fresh autoencoder"
         found = Start(Path(start), None, (line,))
     else:
@@ -100,9 +109,7 @@ def open_start(start: str, folder: Path, images: Pictures, architecture: str) ->
         "autoencoder": found.autoencoder and str(found.autoencoder),
         "lines": found.lines,
     }
-    temporary = record.with_suffix(".tmp")
-    temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(record)
+    write_json(record, facts)
     return found
 
 
@@ -113,18 +120,20 @@ def _read_checkpoint(start: str, folder: Path, images: Pictures, architecture: s
     try:
         checkpoint = Checkpoint.load(start)
     except CheckpointError as error:
+        if start != DEFAULT_START:
+            raise
         return Start(None, None, (f"start: fresh weights, since {error}",))
     for part in ("classifier", "autoencoder"):
         path = folder / ("classifier.keras" if part == "classifier" else "weights")
         try:
             if part == "classifier":
-                read_classifier(checkpoint, sample).save(path)
+                save_keras(read_classifier(checkpoint, sample), path)
             else:
                 read_autoencoder(checkpoint, sample, architecture).save(path)
             lines.append(f"start: {part} from checkpoint {checkpoint.name}")
             paths.append(path)
-        except (CheckpointError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
+        except _MISFITS as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
             lines.append(f"start: fresh {part}, since {checkpoint.name} gave none ({reason})")
             paths.append(None)
     return Start(paths[0], paths[1], tuple(lines))

@@ -12,9 +12,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,16 +30,14 @@ from pnc.commands.files import (
     write_file,
     write_stdout,
 )
+from pnc.commands.layers import describe_layers, print_layers
 from pnc.errors import ConfigError, CorruptBitstreamError, PncError
 
 if TYPE_CHECKING:
-    from pnc.codec.codec import Codec, StreamInfo
+    from pnc.codec.codec import Codec
     from pnc.codec.image import PictureLike
 
 __all__ = ["classify", "decode", "encode", "inspect"]
-
-MAX_ROWS = 32
-"""Rows of a table of layers: with its heading it fits a terminal of 40 lines."""
 
 Checkpoint = Annotated[
     str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
@@ -229,9 +226,10 @@ def inspect(
         drawing = draw_stream(codec, data, info, title=Path(item.name).name)
         write_file(out, encode_png(drawing), overwrite=force)
     if as_json:
-        typer.echo(json.dumps(_info_record(item, info, out)))
+        output = None if out is None else str(out)
+        typer.echo(json.dumps({"input": item.name, "output": output, **describe_layers(info)}))
     else:
-        _print_layers(item, info, show_all=show_all)
+        print_layers(item.name, info, show_all=show_all)
     if out is not None:
         typer.echo(f"{out}: written", err=True)
 
@@ -313,69 +311,3 @@ def _naming(item: Input) -> Iterator[None]:
         if item.name in str(error):
             raise
         raise type(error)(f"{item.name}: {error}", **error.facts) from error
-
-
-def _info_record(item: Input, info: StreamInfo, out: Path | None) -> dict[str, Any]:
-    return {
-        "input": item.name,
-        "output": None if out is None else str(out),
-        "bytes": info.num_bytes,
-        "version": info.version,
-        "checkpoint": info.checkpoint_id,
-        "complete": info.complete,
-        "layers": [
-            {
-                "index": layer.index,
-                "channel": layer.channel,
-                "shift": layer.shift,
-                "symbols": layer.num_symbols,
-                "known": layer.num_known,
-                "bytes": round(layer.num_bytes, 2),
-            }
-            for layer in info.layers
-        ],
-    }
-
-
-def _print_layers(item: Input, info: StreamInfo, *, show_all: bool) -> None:
-    """Print the layers as a table, several to a row where they are many."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True, highlight=False)
-    num_layers = len(info.layers)
-    step = 1 if show_all else max(1, -(-num_layers // MAX_ROWS))
-    state = "complete" if info.complete else "cut short"
-    console.print(
-        f"{item.name}: {count_noun(info.num_bytes, 'byte')}, {state}, "
-        f"checkpoint {info.checkpoint_id}, bitstream version {info.version}",
-        markup=False,
-    )
-    rows = [list(info.layers[first : first + step]) for first in range(0, num_layers, step)]
-    sizes = [sum(layer.num_bytes for layer in row) for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("layers", "channels", "shifts", "symbols", "known", "bytes", "sum", ""):
-        table.add_column(heading, justify="right" if heading else "left")
-    for row, size, total in zip(rows, sizes, accumulate(sizes), strict=True):
-        num_symbols = sum(layer.num_symbols for layer in row)
-        num_known = sum(layer.num_known for layer in row)
-        table.add_row(
-            _span([layer.index for layer in row]),
-            _span([layer.channel for layer in row]),
-            _span([layer.shift for layer in row]),
-            f"{num_symbols:,}",
-            f"{num_known / max(num_symbols, 1):.0%}",
-            f"{size:,.1f}",
-            f"{total:,.0f}",
-            "█" * round(12 * size / max(*sizes, 1e-9)),
-            style=None if num_known else "dim",
-        )
-    console.print(table)
-    if step > 1:
-        console.print(f"{step} layers a row; --all shows each", style="dim")
-
-
-def _span(numbers: list[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low}-{high}"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.codec import Codec
-from pnc.replay.baselines import OwnStreams
+from pnc.replay.baselines.own import OwnStreams
 
 _LENGTH = struct.Struct(">H")
 

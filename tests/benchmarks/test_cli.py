@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import main, photograph_plan
+from benchmarks.cli import main
 
 
 def run(*arguments: object) -> int:
@@ -48,15 +48,3 @@ def test_what_fails_says_so_in_one_line(
 ) -> None:
     assert run(*words.split()) == status
     assert line in capsys.readouterr().err
-
-
-def test_photographs_are_reported_on_the_halves_kept_from_training() -> None:
-    plan = photograph_plan(Path("data"), ["photo", "rtss23"], ["webp"], 300, 2)
-    assert plan.data == (
-        "imagenet-sample=data/imagenet-sample-224#odd",
-        "imagenette-val=data/imagenette-224/val",
-    )
-    assert all(spec.endswith(("#even", "#tune")) for spec in plan.tune)
-    assert plan.codecs == ("photo", "rtss23", "webp")
-    assert all("val" not in spec and "#odd" not in spec for spec in (*plan.tune, *plan.train))
-    assert any("stranger" in judge and judge.endswith("report-only") for judge in plan.judges)

@@ -9,15 +9,16 @@ import pytest
 
 from benchmarks import bench
 from benchmarks.pictures import PictureRef, open_set
-from benchmarks.rate_accuracy import Plan, measure
+from benchmarks.rate_accuracy import RateAccuracyPlan, measure_rate_accuracy
 from benchmarks.work import Task, run_tasks
 from pnc.errors import ConfigError
-from pnc.replay.report import RATE_ACCURACY_SCHEMA, check_schema, rate_accuracy_tables
+from pnc.replay.report.rate_accuracy import RATE_ACCURACY_SCHEMA, rate_accuracy_tables
+from pnc.replay.report.results import check_schema
 
 
 @pytest.fixture
-def plan(judge_file: Path, tmp_path: Path) -> Plan:
-    return Plan(
+def plan(judge_file: Path, tmp_path: Path) -> RateAccuracyPlan:
+    return RateAccuracyPlan(
         data=("belt",),
         judges=(f"judge={judge_file}",),
         codecs=("webp",),
@@ -32,8 +33,8 @@ def row(results: dict[str, Any], budget: int) -> dict[str, Any]:
     return next(r for r in results["results"] if r["budget"] == budget)
 
 
-def test_results_hold_what_the_report_reads(plan: Plan) -> None:
-    results = measure(plan)
+def test_results_hold_what_the_report_reads(plan: RateAccuracyPlan) -> None:
+    results = measure_rate_accuracy(plan)
     assert check_schema(results, RATE_ACCURACY_SCHEMA)
     assert "| WebP, method 6 |" in rate_accuracy_tables(results)
     assert results["undamaged"][0]["top1"]["value"] == 1.0
@@ -51,9 +52,9 @@ def test_results_hold_what_the_report_reads(plan: Plan) -> None:
 
 
 def test_second_run_does_nothing_and_says_the_same(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: RateAccuracyPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = measure(plan)
+    first = measure_rate_accuracy(plan)
     done: list[int] = []
 
     def count(tasks: Sequence[Task], num_processes: int) -> Any:
@@ -61,12 +62,14 @@ def test_second_run_does_nothing_and_says_the_same(
         return run_tasks(tasks, num_processes)
 
     monkeypatch.setattr(bench, "run_tasks", count)
-    assert measure(plan) == first
+    assert measure_rate_accuracy(plan) == first
     assert done == [0, 0]
 
 
-def test_killed_run_resumes_where_it_stopped(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = measure(replace(plan, cache=plan.cache / "other"))
+def test_killed_run_resumes_where_it_stopped(
+    plan: RateAccuracyPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = measure_rate_accuracy(replace(plan, cache=plan.cache / "other"))
 
     def stop_after_one(tasks: Sequence[Task], num_processes: int) -> Any:
         yield next(iter(run_tasks(tasks, num_processes)))
@@ -75,7 +78,7 @@ def test_killed_run_resumes_where_it_stopped(plan: Plan, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(bench, "run_tasks", stop_after_one)
         with pytest.raises(KeyboardInterrupt):
-            measure(plan)
+            measure_rate_accuracy(plan)
     seen: list[PictureRef] = []
 
     def look(tasks: Sequence[Task], num_processes: int) -> Any:
@@ -84,14 +87,14 @@ def test_killed_run_resumes_where_it_stopped(plan: Plan, monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patch:
         patch.setattr(bench, "run_tasks", look)
-        assert measure(plan) == whole
+        assert measure_rate_accuracy(plan) == whole
     assert len(seen) == 3
 
 
 def test_another_judge_needs_no_encoding(
-    plan: Plan, judge_file: Path, monkeypatch: pytest.MonkeyPatch
+    plan: RateAccuracyPlan, judge_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure(plan)
+    measure_rate_accuracy(plan)
     more = replace(plan, judges=(*plan.judges, f"more={judge_file},crop=0.9,report-only"))
     known: list[bool] = []
 
@@ -100,14 +103,14 @@ def test_another_judge_needs_no_encoding(
         return run_tasks(tasks, num_processes)
 
     monkeypatch.setattr(bench, "run_tasks", look)
-    results = measure(more)
+    results = measure_rate_accuracy(more)
     assert known
     assert all(known)
     assert {r["judge"] for r in results["results"]} == {"judge", "more"}
     assert len({(r["budget"], r["setting"]) for r in results["results"]}) == 2
 
 
-def test_processes_give_what_one_gives(plan: Plan, photographs: Path) -> None:
+def test_processes_give_what_one_gives(plan: RateAccuracyPlan, photographs: Path) -> None:
     tasks = [Task(p, "crop", ()) for p in open_set(f"m={photographs}").pictures]
     assert sorted(p.name for p, outcomes in run_tasks(tasks, 2) if outcomes == []) == [
         "n1/a.png",
@@ -116,17 +119,17 @@ def test_processes_give_what_one_gives(plan: Plan, photographs: Path) -> None:
     ]
 
 
-def test_rivals_are_tuned_or_refused(plan: Plan) -> None:
+def test_rivals_are_tuned_or_refused(plan: RateAccuracyPlan) -> None:
     with pytest.raises(ConfigError, match="--tune"):
-        measure(replace(plan, tune=()))
+        measure_rate_accuracy(replace(plan, tune=()))
 
 
-def test_set_that_no_judge_knows_is_refused(plan: Plan, photographs: Path) -> None:
+def test_set_that_no_judge_knows_is_refused(plan: RateAccuracyPlan, photographs: Path) -> None:
     with pytest.raises(ConfigError, match="no judge knows"):
-        measure(replace(plan, data=(f"mine={photographs}",)))
+        measure_rate_accuracy(replace(plan, data=(f"mine={photographs}",)))
 
 
 @pytest.mark.parametrize("budgets", [(), (0, 512)])
-def test_unusable_budgets_are_refused(plan: Plan, budgets: tuple[int, ...]) -> None:
+def test_unusable_budgets_are_refused(plan: RateAccuracyPlan, budgets: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="budgets"):
-        measure(replace(plan, budgets=budgets))
+        measure_rate_accuracy(replace(plan, budgets=budgets))

@@ -18,7 +18,8 @@ from pnc import belt
 
 if TYPE_CHECKING:
     from training.autoencoder import Autoencoder
-    from training.recipe import Recipe, Run
+    from training.recipe import Recipe
+    from training.run import Run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -45,7 +46,7 @@ class TinyRun:
     checkpoint: Path
 
     def open(self) -> Run:
-        from training.recipe import Run
+        from training.run import Run
 
         return Run(self.recipe, self.folder, cache=self.cache)
 
@@ -120,7 +121,7 @@ def tiny_recipe(photos: Path, **settings: Any) -> Recipe:
 @pytest.fixture(scope="session")
 def tiny_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     """All stages with the smallest models."""
-    from training.recipe import STAGES, run_stages
+    from training.run import STAGES, run_stages
 
     place = tmp_path_factory.mktemp("run")
     run = TinyRun(tiny_recipe(photos), place / "run", place / "cache", place / "tiny")

@@ -83,7 +83,7 @@ def test_saving_keeps_everything(
     assert np.array_equal(
         np.asarray(again.reconstruct(x, cuts)), np.asarray(lite.reconstruct(x, cuts))
     )
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob("part-*"))
 
 
 def test_more_bytes_are_less_error(lite: Autoencoder, pictures: NDArray[np.uint8]) -> None:

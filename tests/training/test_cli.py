@@ -8,10 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pnc.cli import main
-from training import recipe as module
+from training import run as module
 from training import speed
 from training.cli import app
-from training.recipe import BELT, STAGES, Recipe, Run
+from training.recipe import BELT, Recipe
+from training.run import STAGES, Run
 
 COMMANDS = ("classifier", "pretrain", "distill", "finetune", "export", "run", "belt", "speed")
 

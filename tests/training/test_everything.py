@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,25 @@ import pytest
 from pnc.cli import main
 from pnc.errors import CheckpointError, ConfigError
 from training import everything as module
-from training.budget import Speeds
+from training.budget import plan as planning
+from training.budget.plan import Plan
+from training.budget.speeds import Speeds
 from training.everything import Order, train_everything
-from training.recipe import Run
+from training.files import only_process
+from training.run import Run
+from training.verify import Verification
 
+PERFECT = Verification(1.0, 0.0, 1.0, 8)
 SPEEDS = Speeds(1e-4, 1e-9, 0.01, 0.01, 0.1)
 
 
 class KilledError(Exception):
     """Stands for a kill: nothing is tidied up."""
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "ENOUGH_STEPS", 3)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +51,7 @@ def order(tiny_run: Any, place: Path) -> Order:
     )
 
 
-def test_killed_twice_and_finished(
+def test_killed_three_times_and_finished(
     tiny_run: Any, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kill(*_arguments: Any) -> Any:
@@ -51,9 +63,9 @@ def test_killed_twice_and_finished(
 
     measured: list[int] = []
     with tiny_run.with_its_models():
-        for stage in ("distill", "export"):
+        for place, name in ((Run, "distill"), (module, "verify_export"), (module, "render_page")):
             with monkeypatch.context() as patch:
-                patch.setattr(Run, stage, kill)
+                patch.setattr(place, name, kill)
                 with pytest.raises(KilledError):
                     train_everything(order, measure=measure)
         plan = (order.run / "plan.json").read_bytes()
@@ -92,6 +104,60 @@ def test_another_order_needs_another_folder(order: Order) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("changed", ["finetune/classifier.keras", "manifest.json", "nothing"])
+def test_what_was_exported_before_is_exported_again_once_it_changed(
+    changed: str, order: Order, tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported: list[Path] = []
+    monkeypatch.setattr(Run, "export", lambda _run, out: exported.append(out))
+    monkeypatch.setattr(module, "verify_export", lambda *_: PERFECT)
+    run, out = tmp_path / "run", tmp_path / "mine"
+    shutil.copytree(order.run, run)
+    shutil.copytree(order.out, out)
+    again = Run(Plan.load(run / "plan.json").recipe, run, cache=tiny_run.cache)
+    if changed != "nothing":
+        path = out / changed if changed == "manifest.json" else run / changed
+        path.write_bytes(path.read_bytes() + b" ")
+    with tiny_run.with_its_models(), monkeypatch.context() as patch:
+        patch.setattr(Run, "finetune", lambda _run: None)
+        patch.setattr(Run, "distill", lambda _run: None)
+        assert module._export(again, out)["passed"]
+    assert exported == ([] if changed == "nothing" else [out])
+
+
+def test_a_refused_order_used_no_time_and_binds_nobody(
+    tiny_run: Any, order: Order, tmp_path: Path
+) -> None:
+    refused = replace(order, run=tmp_path / "run", out=tmp_path / "out", hours=0.02, start="none")
+    with tiny_run.with_its_models(), pytest.raises(ConfigError, match="too short"):
+        train_everything(refused, measure=lambda *_: SPEEDS, began=time.monotonic() - 5000)
+    assert json.loads((refused.run / "clock.json").read_text())["used_s"] < 1000
+    module._begin(replace(refused, hours=3.0))
+    assert not (refused.run / "clock.json").exists()
+    (refused.run / "plan.json").touch()
+    with pytest.raises(ConfigError, match="hours differ"):
+        module._begin(refused)
+
+
+def test_one_process_at_a_time(order: Order) -> None:
+    with only_process(order.run), pytest.raises(ConfigError, match="another process"):
+        train_everything(order)
+
+
+def test_what_would_fail_at_the_end_fails_at_once(order: Order, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cases: dict[str, dict[str, Any]] = {
+        "no checkpoint can be written there": {"out": tmp_path / "file" / "mine"},
+        "--teacher t.keras: no such file": {"teacher": "t.keras"},
+        "--hours nan": {"hours": float("nan")},
+    }
+    for text, options in cases.items():
+        with pytest.raises(ConfigError, match=text) as caught:
+            train_everything(replace(order, run=tmp_path / "run", **options))
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "order.json").exists()
+
+
 def test_files_that_differ_are_an_error(
     tiny_run: Any, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +172,7 @@ def test_files_that_differ_are_an_error(
     [
         (["--data", "missing"], "no such folder"),
         (["--data", "DATA", "--start", "missing.keras"], "no such file"),
+        (["--data", "DATA", "--start", "unicorn"], "unicorn"),
         (["--data", "DATA", "--rename", "unicorn=x", "--start", "none"], "unicorn"),
     ],
 )

@@ -95,7 +95,7 @@ def test_an_exported_folder_is_a_checkpoint(
         lite.reconstruct(pictures[:1].astype(np.float32), cuts_at(layering, np.array([500.0])))
     )[0]
     assert np.abs(cut - np.clip(trained, 0, 255)).mean() < 20
-    assert not list(folder.glob("*.tmp"))
+    assert not list(folder.glob("part-*"))
     (folder / "decoder.tflite").write_bytes(b"other")
     with pytest.raises(CheckpointError):
         Codec.load(folder).decode(stream)

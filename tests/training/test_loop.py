@@ -92,7 +92,7 @@ def test_a_run_resumes_from_any_step(
     config = LoopConfig(NUM_STEPS, tmp_path, save_every_s=0, log_every=1)
     with pytest.raises(KilledError):
         fit(make_model(), dying, config)
-    (tmp_path / "state.tmp").write_bytes(b"cut short by a kill")
+    (tmp_path / "part-state.npz").write_bytes(b"cut short by a kill")
     model = make_model()
     state = fit(model, make_batch, config)
     assert state.step == NUM_STEPS
@@ -374,3 +374,16 @@ def test_two_kills_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_five_kills_change_nothing(tmp_path: Path) -> None:
     check_kills(tmp_path, 5)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    def make_bad_batch(step: int) -> tuple[Any, Any]:
+        x, y = make_batch(step)
+        return x, y * np.float32("nan" if step >= 3 else 1)
+
+    with pytest.raises(ConfigError, match="after step 3 the loss is no number") as caught:
+        fit(make_model(), make_bad_batch, LoopConfig(NUM_STEPS, tmp_path, save_every_s=0))
+    assert "\n" not in str(caught.value)
+    model = make_model()
+    assert StateFile(tmp_path / "state.npz", model).load().step == 3
+    assert all(np.isfinite(values).all() for values in weights(model))

@@ -1,129 +1,48 @@
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from pnc.errors import ConfigError
-from training import recipe as module
-from training.autoencoder import Autoencoder
-from training.classifier import Phase
-from training.recipe import STAGES, Recipe, Run, load_keras, run_stages, save_keras
+from training.recipe import BELT, Recipe, rename_classes, without_folders
+
+CLASSES = ("n01", "n02", "n03")
 
 
-def snapshot(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+def test_classes_may_be_renamed() -> None:
+    recipe = Recipe("mine", "photos", rename=("n02=tench",))
+    assert rename_classes(recipe, CLASSES) == ("n01", "tench", "n03")
+    assert rename_classes(BELT, CLASSES) == CLASSES
 
 
-def test_every_stage_leaves_its_result(tiny_run: Any) -> None:
-    for place in (
-        "recipe.json",
-        "classifier/classifier.keras",
-        "pretrain/weights/autoencoder.json",
-        "distill/weights/autoencoder.json",
-        "finetune/decoded.npy",
-        "finetune/classifier.keras",
-    ):
-        assert (tiny_run.folder / place).is_file(), place
-    for stage in STAGES[:-1]:
-        assert (tiny_run.folder / stage / "state.npz").is_file()
-        assert list((tiny_run.folder / stage / "tensorboard").iterdir())
-    decoded = np.load(tiny_run.folder / "finetune" / "decoded.npy")
-    assert decoded.shape == (6, 224, 224, 3)
-    assert decoded.std() > 1
-
-
-def test_finished_stages_are_skipped(tiny_run: Any) -> None:
-    before = snapshot(tiny_run.folder)
-    with tiny_run.with_its_models():
-        run_stages(tiny_run.open(), STAGES[:-1], tiny_run.checkpoint)
-    after = snapshot(tiny_run.folder)
-    del before[tiny_run.folder / "recipe.json"], after[tiny_run.folder / "recipe.json"]
-    assert after == before
-
-
-def test_another_recipe_needs_another_folder(tiny_run: Any) -> None:
-    other = replace(tiny_run.recipe, seed=1, pretrain_steps=9)
-    with pytest.raises(ConfigError, match="seed") as caught:
-        Run(other, tiny_run.folder)
+@pytest.mark.parametrize(
+    ("rename", "text"),
+    [
+        ("unicorn=x", "unicorn: no class of photos"),
+        ("n01", "n01: says no new name"),
+        ("n01=", "n01: says no new name"),
+        ("n01=n03", "two classes would be called n03"),
+    ],
+)
+def test_a_renaming_that_makes_no_sense_is_one_line(rename: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text) as caught:
+        rename_classes(Recipe("mine", "photos", rename=(rename,)), CLASSES)
     assert "\n" not in str(caught.value)
-    record = json.loads((tiny_run.folder / "recipe.json").read_text(encoding="utf-8"))
-    assert record["seed"] == 0
 
 
-def test_the_teacher_judges_and_helps(
-    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    teacher = tiny_run.folder / "classifier" / "classifier.keras"
-    recipe = replace(tiny_run.recipe, teacher=str(teacher), initial=str(teacher), distill_steps=0)
-    seen: dict[str, Any] = {}
-
-    def record(*arguments: Any, **options: Any) -> Any:
-        seen.update(options)
-        return load_keras(teacher), None
-
-    monkeypatch.setattr(module, "train_classifier", record)
-    run = Run(recipe, tmp_path / "run", cache=tiny_run.cache)
-    (tmp_path / "run" / "classifier").mkdir()
-    run.classifier()
-    assert seen["teacher"].shape == (len(run.data.train), 3)
-    assert seen["initial"] == teacher
-    weights = tmp_path / "run" / "pretrain" / "weights"
-    weights.parent.mkdir()
-    weights.symlink_to(tiny_run.folder / "pretrain" / "weights")
-    loaded: list[Path] = []
-    monkeypatch.setattr(Autoencoder, "load", loaded.append)
-    run.distill()
-    assert loaded == [weights]
-
-
-def test_classes_may_be_renamed(tiny_run: Any, tmp_path: Path) -> None:
-    name = tiny_run.open().data.classes[1]
-    recipe = replace(tiny_run.recipe, rename=(f"{name}=new name",))
-    run = Run(recipe, tmp_path / "a", cache=tiny_run.cache)
-    assert run.class_names[1] == "new name"
-    assert run.class_names[0] == run.data.classes[0]
-    wrong = Run(replace(recipe, rename=("unicorn=x",)), tmp_path / "b", cache=tiny_run.cache)
-    with pytest.raises(ConfigError, match="unicorn"):
-        _ = wrong.class_names
-
-
-def test_a_model_file_is_whole_or_not_there(small_classifier: Any, tmp_path: Path) -> None:
-    save_keras(small_classifier, tmp_path / "model.keras")
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
-    assert load_keras(tmp_path / "model.keras").output_shape == (None, 3)
-    (tmp_path / "bad.keras").write_bytes(b"no model")
-    for name in ("bad.keras", "missing.keras"):
-        with pytest.raises(ConfigError, match="not a Keras model file") as caught:
-            load_keras(tmp_path / name)
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.slow
-def test_a_whole_run_with_the_real_models(photos: Path, tmp_path: Path) -> None:
-    phase = (Phase(32, 1, batch_size=8),)
+def test_what_is_published_names_no_folder(tmp_path: Path) -> None:
+    secret = str(tmp_path)
     recipe = Recipe(
-        "tiny",
-        str(photos),
-        phases=phase,
-        pretrain_steps=3,
-        distill_steps=3,
-        finetune_phases=phase,
-        finetune_pictures=8,
-        report_pictures=3,
+        "mine",
+        f"{secret}/photos",
+        extra=(f"{secret}/more#even",),
+        initial=f"{secret}/a.keras",
+        teacher=f"{secret}/t.keras",
+        initial_autoencoder=f"{secret}/weights",
     )
-    out = tmp_path / "tiny"
-    run_stages(Run(recipe, tmp_path / "run", cache=tmp_path / "cache"), STAGES, out)
-    card = json.loads((out / "card.json").read_text(encoding="utf-8"))
-    assert card["encoder_parity"]["equal"] >= 0.999
-    assert sum(path.stat().st_size for path in out.iterdir()) < 12 * 1024**2
-    before = snapshot(tmp_path / "run")
-    run_stages(Run(recipe, tmp_path / "run", cache=tmp_path / "cache"), STAGES[:-1], out)
-    del before[tmp_path / "run" / "recipe.json"]
-    after = snapshot(tmp_path / "run")
-    del after[tmp_path / "run" / "recipe.json"]
-    assert after == before
+    record = without_folders(recipe)
+    assert secret not in str(record)
+    assert record["data"] == "photos"
+    assert record["extra"] == ["more#even"]
+    assert record["teacher"] == "t.keras"

@@ -117,6 +117,13 @@ def test_a_chart_holds_its_lines() -> None:
     assert "nothing was recorded" in line_chart([])
 
 
+def test_a_chart_leaves_out_what_is_no_number() -> None:
+    nan = float("nan")
+    svg = line_chart([Series("loss", [1, 2, 3], [0.5, nan, 0.7], "red", [0.1, nan, 0.1])])
+    assert svg == line_chart([Series("loss", [1, 3], [0.5, 0.7], "red", [0.1, 0.1])])
+    assert "nothing was recorded" in line_chart([Series("loss", [1], [nan], "red")])
+
+
 def make_facts() -> dict[str, Any]:
     return {
         "name": "mine",
@@ -198,7 +205,7 @@ def test_pictures_are_measured_once(
     tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    labels, names = np.array([0, 1, 2]), ("a", "b", "c")
+    labels, names = np.array([0, 1, 2]), ["a", "b", "c"]
     clock = iter(range(100))
 
     def measure(seconds: float) -> list[dict[str, Any]]:
@@ -223,6 +230,10 @@ def test_pictures_are_measured_once(
     assert len(every) == 3
     assert every[2]["rivals"] == {}
     assert summarise(every, CLASSES)["n"] == 3
+    names[1] = "another picture"
+    again = measure(2.5)
+    assert [record["name"] for record in again] == ["a", "another picture", "c"]
+    assert (again[0], again[2]) == (every[0], every[2])
 
 
 def test_pictures_travel_inside_the_page() -> None:

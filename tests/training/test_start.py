@@ -12,8 +12,14 @@ from pnc.codec.checkpoint import Checkpoint
 from pnc.errors import CheckpointError, ConfigError
 from training.autoencoder import Autoencoder
 from training.export import convert_float16
-from training.recipe import load_keras
-from training.start import fill_model, open_normalisation, open_start, read_operations
+from training.files import load_keras
+from training.start import (
+    DEFAULT_START,
+    fill_model,
+    open_normalisation,
+    open_start,
+    read_operations,
+)
 from training.verify import verify_export
 
 
@@ -80,10 +86,34 @@ def test_what_does_not_fit_falls_back_to_fresh_weights(
     assert other.classifier
     assert other.autoencoder is None
     assert "fresh autoencoder, since tiny gave none (its architecture is lite" in other.lines[1]
-    missing = open_start("unicorn", tmp_path / "b", pictures, "lite")
-    assert (missing.classifier, missing.autoencoder) == (None, None)
-    assert len(missing.lines) == 1
-    assert "\n" not in missing.lines[0]
+
+
+def test_a_missing_checkpoint_is_no_start(
+    pictures: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CheckpointError, match="unicorn") as caught:
+        open_start("unicorn", tmp_path / "a", pictures, "lite")
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr("pnc.codec.checkpoint.search_folders", list)
+    monkeypatch.chdir(tmp_path)
+    shipped = open_start(DEFAULT_START, tmp_path / "b", pictures, "lite")
+    assert (shipped.classifier, shipped.autoencoder) == (None, None)
+    assert len(shipped.lines) == 1
+    assert "fresh weights, since checkpoint 'photo'" in shipped.lines[0]
+    assert "\n" not in shipped.lines[0]
+
+
+def test_an_interpreter_that_lists_nothing_costs_the_start(
+    tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_content: bytes) -> None:
+        raise AttributeError("no attribute '_get_ops_details'")
+
+    monkeypatch.setattr("training.start.read_operations", fail)
+    with tiny_run.with_its_models():
+        start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite")
+    assert (start.classifier, start.autoencoder) == (None, None)
+    assert "_get_ops_details" in start.lines[0]
 
 
 def test_another_model_is_not_filled(tiny_run: Any, small_classifier: Any) -> None:
@@ -110,6 +140,9 @@ def test_none_and_a_keras_file(tmp_path: Path, small_classifier: Any) -> None:
     assert start.classifier == tmp_path / "mine.keras"
     with pytest.raises(ConfigError, match="no such file"):
         open_start("missing.keras", tmp_path / "c", images, "lite")
+    (tmp_path / "bad.keras").write_bytes(b"no model")
+    with pytest.raises(ConfigError, match="not a Keras model file"):
+        open_start(str(tmp_path / "bad.keras"), tmp_path / "d", images, "lite")
 
 
 def test_an_altered_checkpoint_is_no_start(

@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -50,7 +50,7 @@ def line_chart(
     """Draw lines over common axes.
 
     Args:
-        series: the lines; empty ones are left out.
+        series: the lines; empty ones are left out, and so are values that are no numbers.
         width, height: of the drawing, pixels.
         x_label, y_label: what the axes show.
         log_x: whether places are on a logarithmic scale.
@@ -61,7 +61,7 @@ def line_chart(
     Returns:
         An ``<svg>`` element.
     """
-    lines = [line for line in series if len(line.x)]
+    lines = [line for line in map(_numbers_only, series) if len(line.x)]
     if not lines:
         return '<p class="faint">nothing was recorded</p>'
     left, right, top, bottom = 52, 14, 14, 40
@@ -119,6 +119,14 @@ def line_chart(
     )
     caption = f'<div class="axis-title">{escape(y_label)}</div>' if y_label else ""
     return f'<figure>{caption}{"".join(parts)}<div class="legend">{legend}</div></figure>'
+
+
+def _numbers_only(line: Series) -> Series:
+    kept = [place for place, y in enumerate(line.y) if math.isfinite(y)]
+    x, y, band = (
+        [values[place] for place in kept if values] for values in (line.x, line.y, line.band)
+    )
+    return replace(line, x=x, y=y, band=band)
 
 
 def _scale(x: float, log: bool) -> float:

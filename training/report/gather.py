@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pnc.codec.codec import Codec
 from pnc.errors import ConfigError
 from pnc.replay.baselines import Contender, open_family
+from training.files import write_text
 from training.pictures import Pictures
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def measure_pictures(
     contenders = {name: found for name in rivals if (found := _open(name))}
     worker = _Worker(checkpoint, pictures, labels, names, contenders)
     path = folder / "pictures.jsonl"
-    done = _read_done(path, worker.identity)
+    done = _read_done(path, worker.identity, names)
     todo = [index for index in range(len(pictures)) if index not in done]
     num_workers = os.cpu_count() or 1
     started = now()
@@ -119,19 +120,17 @@ def _batched(items: list[int], size: int) -> list[list[int]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _read_done(path: Path, identity: str) -> dict[int, dict[str, Any]]:
+def _read_done(path: Path, identity: str, names: Sequence[str]) -> dict[int, dict[str, Any]]:
+    """What lies there of this checkpoint and these pictures; a kill may have cut the last line."""
     done: dict[int, dict[str, Any]] = {}
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError, KeyError):
+            with suppress(ValueError, LookupError):
                 record = json.loads(line)
-                if record["checkpoint"] == identity:
-                    done[record["index"]] = record
-        # A kill may have cut the last line short.
-        path.write_text(
-            "".join(json.dumps(record) + "\n" for record in done.values()), encoding="utf-8"
-        )
+                index = record["index"]
+                if record["checkpoint"] == identity and record["name"] == names[index]:
+                    done[index] = record
+    write_text(path, "".join(json.dumps(record) + "\n" for record in done.values()))
     return done
 
 

@@ -1,22 +1,16 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pnc.errors import ConfigError
-from pnc.replay.report import (
+from pnc.replay.report.rate_accuracy import (
     RATE_ACCURACY_SCHEMA,
-    check_schema,
     draw_rate_accuracy,
-    list_panels,
     rate_accuracy_tables,
-    replace_between,
-    write_between,
 )
 
 BUDGETS = [512, 1024, 4096]
@@ -91,10 +85,6 @@ def test_table_tells_our_bytes_against_each_rival() -> None:
     assert "-30 % (unsure)" in rate_accuracy_tables(results)
 
 
-def test_headline_is_top_5_for_many_classes_and_top_1_for_few() -> None:
-    assert list_panels(RESULTS) == [("photos", "teacher", "top5"), ("photos", "few", "top1")]
-
-
 def test_table_has_every_cell_and_marks_the_best() -> None:
     first, second = rate_accuracy_tables(RESULTS).split("\n\n**photos, judged by few**")
     lines = first.splitlines()
@@ -119,34 +109,6 @@ def test_differences_beyond_the_interval_are_named() -> None:
 def test_tables_are_whole_markdown() -> None:
     rows = [line for line in rate_accuracy_tables(RESULTS).splitlines() if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
-
-
-def test_other_results_are_refused() -> None:
-    assert check_schema(RESULTS, RATE_ACCURACY_SCHEMA) is RESULTS
-    for wrong in ({"schema": "pnc.rate-accuracy/99"}, {}, [1], None):
-        with pytest.raises(ConfigError, match="measure again"):
-            check_schema(wrong, RATE_ACCURACY_SCHEMA)
-
-
-def test_text_between_markers_is_replaced_and_nothing_else(tmp_path: Path) -> None:
-    page = tmp_path / "README.md"
-    page.write_text("a\n<!-- t:begin -->\nold\n<!-- t:end -->\nb\n", encoding="utf-8")
-    write_between(page, "t", "new\n")
-    once = page.read_text(encoding="utf-8")
-    assert once == "a\n<!-- t:begin -->\nnew\n<!-- t:end -->\nb\n"
-    write_between(page, "t", "new")
-    assert page.read_text(encoding="utf-8") == once
-
-
-@pytest.mark.parametrize("page", ["", "<!-- t:begin -->", "<!-- t:end --><!-- t:begin -->"])
-def test_page_without_markers_is_left_alone(page: str) -> None:
-    with pytest.raises(ConfigError, match="add the two lines"):
-        replace_between(page, "t", "new")
-
-
-def test_missing_page_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
-        write_between(tmp_path / "none.md", "t", "new")
 
 
 @pytest.mark.parametrize("num_panels", [1, 2, 5])

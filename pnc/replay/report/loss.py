@@ -1,11 +1,12 @@
-"""Tables and plots of accuracy under packet loss, made from their JSON and from nothing else."""
+"""Tables and plots of accuracy under packet loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from pnc.replay.report import INK, MANY_CLASSES, MUTED, OWN_COLOURS, Results, title_of
+from pnc.replay.report.drawing import MUTED, OWN_COLOURS, draw_curve, make_panels, style_panel
+from pnc.replay.report.results import Results, list_panels, title_of
 
 LOSS_SCHEMA = "pnc.loss/1"
 """Name and version of the JSON that this module reads."""
@@ -50,50 +51,30 @@ def draw_loss(figure: Any, results: Results) -> None:
     """
     panels = list(_panels(results))
     num_columns = min(len(panels), max(2, len(results["mtus"])))
-    num_rows = -(-len(panels) // num_columns)
-    figure.set_size_inches(5.2 * num_columns, 4.0 * num_rows)
-    figure.set_facecolor("white")
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
-    grid = figure.subplots(num_rows, num_columns, squeeze=False)
     losses = [100 * loss for loss in results["losses"]]
-    for place in range(num_rows * num_columns):
-        axes = grid[place // num_columns][place % num_columns]
-        if place >= len(panels):
-            axes.set_axis_off()
-            continue
-        set_name, judge, codec, mtu, metric = panels[place]
-        cells = _cells(results, panels[place])
+    places = make_panels(figure, len(panels), num_columns, width=5.2, height=4.0)
+    for axes, panel in zip(places, panels, strict=True):
+        set_name, judge, codec, mtu, metric = panel
+        cells = _cells(results, panel)
         for index, budget in enumerate(reversed(results["budgets"])):
-            rows = [cells[budget, loss][metric] for loss in results["losses"]]
-            value, low, high = (
-                [100 * row[part] for row in rows] for part in ("value", "low", "high")
-            )
+            row = [cells[budget, loss][metric] for loss in results["losses"]]
             colour = OWN_COLOURS[index] if index < len(OWN_COLOURS) else MUTED
-            axes.fill_between(losses, low, high, color=colour, alpha=0.16, linewidth=0)
-            axes.plot(losses, value, color=colour, marker="o", label=f"{budget:,} bytes")
-        axes.set_ylim(0, 102)
-        axes.set_xticks(losses, [f"{loss:g}" for loss in losses])
-        axes.set_xlabel("packets lost, %", color=INK)
-        axes.set_ylabel(f"{title_of(metric)} accuracy, %", color=INK)
-        axes.set_title(
-            f"{codec} in packets of {mtu} bytes\n{set_name}, judged by {judge}",
-            loc="left",
-            fontsize=10,
-            color=INK,
+            draw_curve(axes, losses, row, color=colour, marker="o", label=f"{budget:,} bytes")
+        style_panel(
+            axes,
+            title=f"{codec} in packets of {mtu} bytes\n{set_name}, judged by {judge}",
+            x_label="packets lost, %",
+            metric=metric,
         )
-        axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xticks(losses, [f"{loss:g}" for loss in losses])
         axes.legend(frameon=False, fontsize=9)
 
 
 def _panels(results: Results) -> Iterator[Panel]:
-    classes = {judge["name"]: judge["num_classes"] for judge in results["judges"]}
-    for row in results["undamaged"]:
-        metric = "top5" if classes[row["judge"]] >= MANY_CLASSES else "top1"
+    for set_name, judge, metric in list_panels(results):
         for codec in results["codecs"]:
             for mtu in results["mtus"]:
-                yield row["set"], row["judge"], codec, mtu, metric
+                yield set_name, judge, codec, mtu, metric
 
 
 def _cells(results: Results, panel: Panel) -> dict[tuple[int, float], Any]:

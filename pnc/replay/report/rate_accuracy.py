@@ -1,109 +1,45 @@
-"""Tables and plots of measured results, made from their JSON and from nothing else.
-
-    results  ->  rate_accuracy_tables()  ->  replace_between(page, marker)   Markdown
-             ->  draw_rate_accuracy(figure)                                  any Matplotlib figure
-
-Drawing takes a figure that the caller made, so this module needs no Matplotlib.
-"""
+"""Tables and plots of accuracy within budgets: our streams beside every rival."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from pnc.errors import ConfigError
 from pnc.replay.rates import bytes_for_accuracy
+from pnc.replay.report.drawing import (
+    INK,
+    MUTED,
+    OWN_COLOURS,
+    draw_curve,
+    make_panels,
+    style_panel,
+)
+from pnc.replay.report.results import Results, list_panels, title_of
 
 RATE_ACCURACY_SCHEMA = "pnc.rate-accuracy/1"
 """Name and version of the JSON that this module reads; a change of meaning counts it up."""
 
-MANY_CLASSES = 100
-"""From so many classes on top-5 is the headline; with few, five guesses are nearly always right."""
-
-OWN_COLOURS = ("#0b6e4f", "#1fa27a", "#6fbf9b")
-"""Our checkpoints."""
-
-RIVAL_COLOURS = {
-    "avif-stripped": "#8c2d19",
-    "avif": "#d9714e",
-    "webp": "#3f6fb5",
-    "jpeg": "#8a8f98",
-    "jpegxl": "#c28a0e",
-    "jpeg2000": "#9a6fb0",
-    "rtss23-huffman": "#22262b",
+RIVAL_STYLES = {
+    "avif-stripped": ("#8c2d19", "D"),
+    "avif": ("#d9714e", "d"),
+    "webp": ("#3f6fb5", "s"),
+    "jpeg": ("#8a8f98", "^"),
+    "jpegxl": ("#c28a0e", "P"),
+    "jpeg2000": ("#9a6fb0", "v"),
+    "rtss23-huffman": ("#22262b", "X"),
 }
+"""Colours and Matplotlib's markers of the rivals that are known."""
+
 OTHER_COLOURS = ("#b58900", "#6c4a3a", "#444444")
-RIVAL_MARKERS = {
-    "avif-stripped": "D",
-    "avif": "d",
-    "webp": "s",
-    "jpeg": "^",
-    "jpegxl": "P",
-    "jpeg2000": "v",
-    "rtss23-huffman": "X",
-}
-INK = "#22262b"
-MUTED = "#6b7280"
+"""Other rivals."""
 
-Results = Mapping[str, Any]
-
-
-def check_schema(results: Any, schema: str) -> Results:
-    """Return results if they are of this schema.
-
-    Raises:
-        ConfigError: They are not, or are of another version.
-    """
-    found = results.get("schema") if isinstance(results, dict) else None
-    if found != schema:
-        raise ConfigError(f"these results are {found!r}, not {schema!r}; measure again")
-    checked: Results = results
-    return checked
-
-
-def list_panels(results: Results) -> list[tuple[str, str, str]]:
-    """Return (set, judge, headline metric "top1" or "top5") in the order of the results."""
-    classes = {judge["name"]: judge["num_classes"] for judge in results["judges"]}
-    return [
-        (row["set"], row["judge"], "top5" if classes[row["judge"]] >= MANY_CLASSES else "top1")
-        for row in results["undamaged"]
-    ]
+LEGEND_INCHES = (0.4, 0.8)
+"""What the figure is wider and higher than its panels."""
 
 
 def rate_accuracy_tables(results: Results) -> str:
     """Return Markdown: a table for each set and judge, accuracy in percent by budget."""
-    parts = []
-    for set_name, judge, metric in list_panels(results):
-        parts.append(_table(results, set_name, judge, metric))
-    return "\n\n".join(parts)
-
-
-def replace_between(page: str, marker: str, text: str) -> str:
-    """Return a page with `text` between ``<!-- MARKER:begin -->`` and ``<!-- MARKER:end -->``.
-
-    Raises:
-        ConfigError: The page lacks the two markers, in this order.
-    """
-    begin, end = f"<!-- {marker}:begin -->", f"<!-- {marker}:end -->"
-    before, found_begin, rest = page.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found_begin and found_end):
-        raise ConfigError(f"the page has no {begin} ... {end}; add the two lines")
-    return f"{before}{begin}\n{text.strip()}\n{end}{after}"
-
-
-def write_between(path: Path, marker: str, text: str) -> None:
-    """Do what `replace_between` does to a file.
-
-    Raises:
-        ConfigError: It cannot be read, or lacks the markers.
-    """
-    try:
-        page = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    path.write_text(replace_between(page, marker, text), encoding="utf-8")
+    return "\n\n".join(_table(results, *panel) for panel in list_panels(results))
 
 
 def draw_rate_accuracy(figure: Any, results: Results) -> None:
@@ -115,18 +51,12 @@ def draw_rate_accuracy(figure: Any, results: Results) -> None:
     """
     panels = list_panels(results)
     num_columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
-    num_rows = -(-len(panels) // num_columns)
-    figure.set_size_inches(5.4 * num_columns + 0.4, 4.1 * num_rows + 0.8)
-    figure.set_facecolor("white")
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
-    grid = figure.subplots(num_rows, num_columns, squeeze=False)
     styles = _styles(results)
     handles: dict[str, Any] = {}
-    for place, (set_name, judge, metric) in enumerate(panels):
-        axes = grid[place // num_columns][place % num_columns]
+    places = make_panels(figure, len(panels), num_columns, width=5.4, height=4.1)
+    figure.set_size_inches(*(figure.get_size_inches() + LEGEND_INCHES))
+    for axes, (set_name, judge, metric) in zip(places, panels, strict=True):
         _draw_panel(axes, results, set_name, judge, metric, styles, handles)
-    for place in range(len(panels), num_rows * num_columns):
-        grid[place // num_columns][place % num_columns].set_axis_off()
     titles = [codec["title"] for codec in results["codecs"]]
     figure.legend(
         [handles[title] for title in titles],
@@ -164,35 +94,25 @@ def _draw_panel(
         color=MUTED,
     )
     for codec in reversed(results["codecs"]):
-        name, style = codec["name"], styles[codec["name"]]
+        name = codec["name"]
         cells = [row[metric] for row in _rows(results, set_name, judge, name)]
-        values, low, high = (
-            [100 * cell[part] for cell in cells] for part in ("value", "low", "high")
+        handles[codec["title"]] = draw_curve(
+            axes, budgets, cells, bars=codec["is_rival"], **styles[name]
         )
-        if codec["is_rival"]:
-            axes.vlines(budgets, low, high, color=style["color"], linewidth=1, alpha=0.45, zorder=2)
-        else:
-            axes.fill_between(budgets, low, high, color=style["color"], alpha=0.16, linewidth=0)
-        (line,) = axes.plot(budgets, values, **style)
-        handles[codec["title"]] = line
     axes.set_xscale("log", base=2)
     axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
     axes.set_xticks([], minor=True)
     axes.margins(x=0.05)
-    axes.set_ylim(0, 102)
-    axes.set_yticks(range(0, 101, 20))
-    axes.set_xlabel("bytes at most", color=INK)
-    axes.set_ylabel(f"{title_of(metric)} accuracy, %", color=INK)
-    axes.set_title(
-        f"{set_name}, judged by {judge} (n = {whole['n']})",
-        loc="left",
+    style_panel(
+        axes,
+        title=f"{set_name}, judged by {judge} (n = {whole['n']})",
+        x_label="bytes at most",
+        metric=metric,
         fontsize=11,
         fontweight="bold",
-        color=INK,
     )
-    axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_yticks(range(0, 101, 20))
+    axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_color("#c4c9d0")
     axes.tick_params(colors=INK, length=0, labelsize=9.5)
 
@@ -203,11 +123,10 @@ def _styles(results: Results) -> dict[str, dict[str, Any]]:
     own, other = iter(OWN_COLOURS), iter(OTHER_COLOURS)
     for codec in results["codecs"]:
         name, is_rival = codec["name"], codec["is_rival"]
-        palette = other if is_rival else own
-        colour = RIVAL_COLOURS.get(name) or next(palette, INK)
+        colour, marker = RIVAL_STYLES.get(name) or (next(other if is_rival else own, INK), "o")
         styles[name] = {
             "color": colour,
-            "marker": RIVAL_MARKERS.get(name, "o"),
+            "marker": marker,
             "linewidth": 1.6 if is_rival else 2.6,
             "markersize": 4.5 if is_rival else 6,
             "zorder": 3 if is_rival else 5,
@@ -290,11 +209,6 @@ def _change(cell: Mapping[str, Any] | None) -> str:
     if cell["low"] is None:
         return f"{value} (unsure)"
     return f"{value} ({100 * cell['low']:+.0f} to {100 * cell['high']:+.0f})"
-
-
-def title_of(metric: str) -> str:
-    """Return what people call "top1" or "top5"."""
-    return "top-5" if metric == "top5" else "top-1"
 
 
 def _percent(cell: Mapping[str, float]) -> str:

@@ -1,0 +1,377 @@
+"""One recipe in one folder: the stages in order, from pictures to a checkpoint folder.
+
+    classifier -> pretrain -> distill -> finetune -> export
+
+Every stage leaves its result in a folder of its own under the run's folder and is skipped when it
+is there, so a run that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.codec import Codec
+from pnc.errors import ConfigError
+from training.architectures import PICTURE_SIZE
+from training.autoencoder import Autoencoder, AutoencoderConfig, train_autoencoder
+from training.cache import CACHE_FOLDER
+from training.classifier import ClassifierConfig, teacher_targets, train_classifier
+from training.curves import draw_curves
+from training.data import Data, open_data
+from training.decoded import decode_pictures
+from training.export import Parity, export_checkpoint, seal_card
+from training.files import digest, load_keras, only_process, read_json, save_keras, write_json
+from training.losses import Judge
+from training.measure import measure_checkpoint
+from training.pictures import Joined, Pictures, Subset
+from training.progress import CountProgress, read_records
+from training.recipe import Recipe, rename_classes, without_folders
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("classifier", "pretrain", "distill", "finetune", "export")
+
+
+def open_pictures(recipe: Recipe, cache: Path = CACHE_FOLDER) -> Data:
+    """The pictures of a recipe.
+
+    Args:
+        recipe: says which.
+        cache: folder of the picture cache.
+
+    Raises:
+        ConfigError: they cannot be used, see :func:`training.data.open_data`.
+    """
+    return open_data(
+        recipe.data,
+        fit=recipe.fit,
+        extra=recipe.extra,
+        exclude=recipe.exclude,
+        folder=cache,
+        on_progress=CountProgress(f"{recipe.name}: pictures"),
+    )
+
+
+class Pace(Protocol):
+    """Keeps stages within a time, see :class:`training.budget.pace.Budget`."""
+
+    def scale(self, stage: str) -> float:
+        """Share of the recipe's steps that a stage makes; the same whenever it is resumed."""
+
+    def max_seconds(self, stage: str) -> float:
+        """Seconds after which a stage's loop stops, over all its processes."""
+
+
+class Run:
+    """One recipe in one folder.
+
+    Args:
+        recipe: what to make.
+        folder: where the stages leave their results.
+        data: its pictures, some left out perhaps; opened when they are needed if absent.
+        cache: folder of the picture cache.
+        pace: shortens stages; none: they are as long as the recipe says.
+
+    Raises:
+        ConfigError: the folder holds a run of another recipe.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        data: Data | None = None,
+        cache: Path = CACHE_FOLDER,
+        pace: Pace | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self._data = data
+        self._cache = cache
+        self._pace = pace
+        self._check_same_recipe()
+
+    def _check_same_recipe(self) -> None:
+        path = self.folder / "recipe.json"
+        mine = json.loads(json.dumps(asdict(self.recipe)))
+        if path.exists():
+            theirs = read_json(path, "delete the run's folder")
+            changed = [key for key, value in theirs.items() if mine.get(key, value) != value]
+            if changed:
+                raise ConfigError(
+                    f"{self.folder} holds a run of another recipe ({', '.join(changed)} differ, "
+                    "see recipe.json); give another --run folder or delete it"
+                )
+        write_json(path, mine)
+
+    @cached_property
+    def data(self) -> Data:
+        """The pictures.
+
+        Raises:
+            ConfigError: they cannot be used, or they have other classes than when the run began.
+        """
+        data = open_pictures(self.recipe, self._cache) if self._data is None else self._data
+        path = self.folder / "classes.json"
+        if not path.exists():
+            write_json(path, {"classes": data.classes})
+        begun = read_json(path, "delete it").get("classes", ())
+        changed = sorted(set(begun) ^ set(data.classes))
+        if changed:
+            raise ConfigError(
+                f"{self.folder}: the run began with other classes ({', '.join(changed[:5])} came "
+                "or went); give another --run folder or delete it"
+            )
+        return data
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, renamed as the recipe says.
+
+        Raises:
+            ConfigError: a renaming names no class.
+        """
+        return rename_classes(self.recipe, self.data.classes)
+
+    def _labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.data.labels[indices].astype(np.int64)
+
+    @cached_property
+    def _train(self) -> NDArray[np.int64]:
+        """Labeled training pictures in a mixed order, so that any beginning is a sample of all."""
+        return np.random.default_rng(self.recipe.seed).permutation(self.data.train)
+
+    @cached_property
+    def reported(self) -> NDArray[np.int64]:
+        """Pictures of the reported split, in a mixed order."""
+        return np.random.default_rng(self.recipe.seed).permutation(self.data.val)
+
+    @cached_property
+    def _all_train(self) -> Pictures:
+        everything = np.concatenate([self.data.train, self.data.extra])
+        return Subset(self.data, np.random.default_rng(self.recipe.seed).permutation(everything))
+
+    @cached_property
+    def _tune(self) -> Pictures:
+        return Subset(
+            self.data, np.random.default_rng(self.recipe.seed).permutation(self.data.tune)[:128]
+        )
+
+    @cached_property
+    def _teacher(self) -> keras.Model | None:
+        return load_keras(Path(self.recipe.teacher)) if self.recipe.teacher else None
+
+    def _classifier_config(self, stage: str) -> ClassifierConfig:
+        recipe = self.recipe
+        config = ClassifierConfig(
+            self.folder / stage,
+            phases=recipe.phases,
+            learning_rate=recipe.classifier_learning_rate,
+            turn=recipe.turn,
+            drop=recipe.drop,
+            patience=recipe.patience,
+            seed=recipe.seed,
+        )
+        if stage == "finetune":
+            config = replace(
+                config,
+                phases=recipe.finetune_phases,
+                learning_rate=recipe.finetune_learning_rate,
+            )
+        if self._pace:
+            scale = self._pace.scale(stage)
+            phases = [replace(phase, epochs=phase.epochs * scale) for phase in config.phases]
+            config = replace(config, phases=phases, max_seconds=self._pace.max_seconds(stage))
+        return config
+
+    def classifier(self) -> keras.Model:
+        """The classifier on undamaged pictures."""
+        path = self.folder / "classifier" / "classifier.keras"
+        if not path.exists():
+            teacher = None
+            pictures = Subset(self.data, self._train)
+            if self._teacher:
+                teacher = teacher_targets(self._teacher, pictures)
+            model, _ = train_classifier(
+                pictures,
+                self._labels(self._train),
+                Subset(self.data, self.data.tune),
+                self._labels(self.data.tune),
+                len(self.data.classes),
+                self._classifier_config("classifier"),
+                teacher=teacher,
+                initial=Path(self.recipe.initial) if self.recipe.initial else None,
+            )
+            save_keras(model, path)
+        return load_keras(path)
+
+    def pretrain(self) -> Autoencoder:
+        """The autoencoder on squared error."""
+        folder = self.folder / "pretrain" / "weights"
+        if not (folder / "autoencoder.json").exists():
+            autoencoder = self._begin_autoencoder()
+            if self.recipe.pretrain_steps:
+                self._train_autoencoder(
+                    autoencoder, "pretrain", self.recipe.pretrain_steps, "mse", None
+                )
+            autoencoder.save(folder)
+        return Autoencoder.load(folder)
+
+    def _begin_autoencoder(self) -> Autoencoder:
+        recipe = self.recipe
+        if not recipe.initial_autoencoder:
+            return Autoencoder.fresh(recipe.architecture, self._all_train, recipe.seed)
+        autoencoder = Autoencoder.load(Path(recipe.initial_autoencoder))
+        autoencoder.order_layers(self._all_train)
+        return autoencoder
+
+    def distill(self) -> Autoencoder:
+        """The autoencoder through the frozen teacher, or the classifier where there is none."""
+        if not self.recipe.distill_steps:
+            return self.pretrain()
+        folder = self.folder / "distill" / "weights"
+        if not (folder / "autoencoder.json").exists():
+            autoencoder = self.pretrain()
+            autoencoder.order_layers(self._all_train)
+            judge = Judge(self._teacher or self.classifier())
+            self._train_autoencoder(
+                autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
+            )
+            autoencoder.save(folder)
+        return Autoencoder.load(folder)
+
+    def _train_autoencoder(
+        self, autoencoder: Autoencoder, stage: str, steps: int, loss: Any, judge: Judge | None
+    ) -> None:
+        window = self.recipe.window if stage == "pretrain" else PICTURE_SIZE
+        max_seconds = float("inf")
+        if self._pace:
+            steps = max(1, round(steps * self._pace.scale(stage)))
+            max_seconds = self._pace.max_seconds(stage)
+        config = AutoencoderConfig(
+            self.folder / stage,
+            steps,
+            loss=loss,
+            window=window,
+            max_seconds=max_seconds,
+            patience=self.recipe.patience,
+            seed=self.recipe.seed,
+        )
+        train_autoencoder(autoencoder, self._all_train, config, judge=judge, tune_images=self._tune)
+
+    def finetune(self) -> keras.Model:
+        """The classifier on decoded and undamaged pictures (arXiv 2310.05306, stage 3)."""
+        if not self.recipe.finetune_pictures:
+            return self.classifier()
+        path = self.folder / "finetune" / "classifier.keras"
+        if not path.exists():
+            start = self.folder / "classifier" / "classifier.keras"
+            self.classifier()
+            chosen = self._train[: self.recipe.finetune_pictures]
+            names = (self.data.names[index] for index in chosen)
+            decoded = decode_pictures(
+                self.distill(),
+                Subset(self.data, chosen),
+                self.folder / "finetune" / "decoded.npy",
+                seed=self.recipe.seed,
+                identity=digest([*names, *self.results()[1:]]),
+            )
+            model, _ = train_classifier(
+                Joined([Subset(self.data, self._train), decoded]),
+                np.concatenate([self._labels(self._train), self._labels(chosen)]),
+                Subset(self.data, self.data.tune),
+                self._labels(self.data.tune),
+                len(self.data.classes),
+                self._classifier_config("finetune"),
+                initial=start,
+            )
+            save_keras(model, path)
+        return load_keras(path)
+
+    def results(self) -> tuple[Path, ...]:
+        """The files that :meth:`export` exports: the classifier, then the autoencoder's."""
+        classifier = "finetune" if self.recipe.finetune_pictures else "classifier"
+        weights = self.folder / ("distill" if self.recipe.distill_steps else "pretrain") / "weights"
+        return (
+            self.folder / classifier / "classifier.keras",
+            weights / "autoencoder.json",
+            weights / "encoder.weights.h5",
+            weights / "decoder.weights.h5",
+        )
+
+    def export(self, out: Path) -> Parity:
+        """Write the checkpoint folder and measure it on reported pictures."""
+        recipe, data = self.recipe, self.data
+        classifier, autoencoder = self.finetune(), self.distill()
+        card = {
+            "data": {
+                "name": Path(data.name).name,
+                "training_pictures": len(data.train),
+                "unlabeled_pictures": len(data.extra),
+                "skipped_pictures": len(data.skipped),
+            },
+            "recipe": without_folders(recipe),
+            "history": {stage: _last_evaluation(self.folder / stage) for stage in STAGES[:-1]},
+            "seconds": {stage: _stage_seconds(self.folder / stage) for stage in STAGES[:-1]},
+            "notes": list(recipe.notes),
+        }
+        parity = export_checkpoint(
+            out,
+            name=recipe.name,
+            autoencoder=autoencoder,
+            classifier=classifier,
+            classes=self.class_names,
+            images=self._all_train,
+            fit=recipe.fit,
+        )
+        draw_curves([self.folder / stage for stage in STAGES[:-1]], out / "curves.png")
+        reported = self.reported[: recipe.report_pictures]
+        figures = measure_checkpoint(
+            Codec.load(out),
+            Subset(data, reported),
+            self._labels(reported),
+            on_progress=CountProgress(f"{recipe.name}: measured"),
+        )
+        card |= {"accuracy": figures, "encoder_parity": asdict(parity)}
+        seal_card(out, card)
+        logger.info("%s: %s", out, figures)
+        return parity
+
+
+def _last_evaluation(folder: Path) -> dict[str, Any]:
+    evaluations = [record for record in read_records(folder) if record.get("label") == "evaluation"]
+    return evaluations[-1] if evaluations else {}
+
+
+def _stage_seconds(folder: Path) -> float:
+    records = read_records(folder)
+    return float(records[-1]["seconds"]) if records else 0.0
+
+
+def run_stages(run: Run, stages: Sequence[str], out: Path) -> None:
+    """Run some stages in order; each is skipped where its result lies already.
+
+    Raises:
+        ConfigError: another process is at work in the run's folder.
+    """
+    with only_process(run.folder):
+        for stage in stages:
+            started = time.monotonic()
+            logger.info("stage %s", stage)
+            if stage == "export":
+                run.export(out)
+            else:
+                getattr(run, stage)()
+            logger.info("stage %s: %.0f s", stage, time.monotonic() - started)
