@@ -109,7 +109,7 @@ class CoefficientGrid:
 
     def inverse(self, coefficients: NDArray[Any]) -> NDArray[np.float32]:
         """Coefficients as values, float32, not rounded; both ``[height, width, channels]``."""
-        return self._back(coefficients / self.scale, self._matrices)
+        return self._back(coefficients / self.scale, squared=False)
 
     def spread(self, widths: NDArray[np.float32]) -> NDArray[np.float32]:
         """How uncertain each value is, if each coefficient lies in an interval of its own.
@@ -121,16 +121,14 @@ class CoefficientGrid:
             Root of the mean square over the coefficients that make the value, in its units.
         """
         spread: NDArray[np.float32] = np.sqrt(
-            self._back(np.square(widths / self.scale), self._squares)
+            self._back(np.square(widths / self.scale), squared=True)
         )
         return spread
 
-    def _back(
-        self, given: NDArray[Any], matrices: tuple[NDArray[np.float32], NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
+    def _back(self, given: NDArray[Any], *, squared: bool) -> NDArray[np.float32]:
         back = given.astype(np.float32)
         if len(self._smooth):
-            down, across = matrices
+            down, across = self._squares if squared else self._matrices
             part = back[:, :, self._smooth]
             back[:, :, self._smooth] = np.einsum("ai,abc,bj->ijc", down, part, across)
         return back

@@ -21,7 +21,10 @@ It lies in ``plan.npz``, arrays without pickle:
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +38,23 @@ from pnc.errors import CheckpointError
 
 MAX_PLAN_BYTES = 64 << 20
 """Arrays of a plan that together are larger are not read."""
+
+_DAMAGES = (
+    ArithmeticError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile and NumPy raise when they read damaged archives."""
 
 
 @dataclass(frozen=True)
@@ -117,19 +137,21 @@ def plan_to_bytes(plan: CodingPlan) -> bytes:
     """The content of ``plan.npz``; the same for the same plan."""
     grid = plan.grid
     arrays: dict[str, Any] = {
-        "zero_point": np.array(grid.zero_point),
+        "zero_point": np.array(grid.zero_point, np.int64),
         "smooth": np.array(grid.smooth, np.int64),
         "scale": grid.scale,
         "points": plan.points,
     }
     for prefix, planes in (("whole", plan.whole), *(("region", r) for r in plan.regions[:1])):
         arrays |= {
-            f"{prefix}_first": np.array(planes.first_planes),
+            f"{prefix}_first": np.array(planes.first_planes, np.int64),
             f"{prefix}_weights": np.stack([prior.weights for prior in planes.priors]),
             f"{prefix}_neighbours": np.stack([prior.neighbours for prior in planes.priors]),
             f"{prefix}_bias": np.stack([prior.bias for prior in planes.priors]),
-            f"{prefix}_orders": np.array([prior.orders for prior in planes.priors]),
-            f"{prefix}_refined": np.array([prior.refined_after for prior in planes.priors]),
+            f"{prefix}_orders": np.array([prior.orders for prior in planes.priors], np.int64),
+            f"{prefix}_refined": np.array(
+                [prior.refined_after for prior in planes.priors], np.int64
+            ),
         }
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -148,10 +170,10 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
         if size > MAX_PLAN_BYTES:
             raise CheckpointError(f"plan: its arrays take {size} bytes, at most {MAX_PLAN_BYTES}")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            scale = arrays["scale"].astype(np.float32)
+            scale = _read(arrays, "scale", np.float32)
             height, width, channels = scale.shape
-            smooth = tuple(int(channel) for channel in arrays["smooth"])
-            zero_point = int(arrays["zero_point"])
+            smooth = tuple(int(channel) for channel in _read(arrays, "smooth", np.int64))
+            zero_point = int(_read(arrays, "zero_point", np.int64))
             grid = CoefficientGrid(height, width, channels, zero_point, smooth, scale)
             whole = _read_planes(arrays, "whole", grid)
             region = None
@@ -160,27 +182,37 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
                     raise CheckpointError(f"plan: {height}x{width} positions have no regions")
                 places = region_places(height, width)[0]
                 region = _read_planes(arrays, "region", grid.cut(places, height // 2, width // 2))
-            return make_plan(whole, region, arrays["points"].astype(np.float32))
+            return make_plan(whole, region, _read(arrays, "points", np.float32))
     except CheckpointError:
         raise
-    except (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError, EOFError) as error:
-        raise CheckpointError(f"plan: not the arrays of a coding plan ({error})") from error
+    except _DAMAGES as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"plan: not the arrays of a coding plan ({reason})") from error
 
 
 def _read_planes(arrays: Any, prefix: str, grid: CoefficientGrid) -> PlanePlan:
-    names = ("weights", "neighbours", "bias", "orders", "refined")
-    parts = (arrays[f"{prefix}_{name}"] for name in names)
+    first = _read(arrays, f"{prefix}_first", np.int64)
+    parts = (
+        _read(arrays, f"{prefix}_weights", np.int16),
+        _read(arrays, f"{prefix}_neighbours", np.int16),
+        _read(arrays, f"{prefix}_bias", np.int16),
+        _read(arrays, f"{prefix}_orders", np.int64),
+        _read(arrays, f"{prefix}_refined", np.int64),
+    )
     priors = tuple(
         PlanePrior(
-            weights.astype(np.int16),
-            neighbours.astype(np.int16),
-            bias.astype(np.int16),
-            tuple(int(order) for order in orders),
-            int(refined),
+            weights, neighbours, bias, tuple(int(order) for order in orders), int(refined_after)
         )
-        for weights, neighbours, bias, orders, refined in zip(*parts, strict=True)
+        for weights, neighbours, bias, orders, refined_after in zip(*parts, strict=True)
     )
-    return PlanePlan(grid, tuple(int(plane) for plane in arrays[f"{prefix}_first"]), priors)
+    return PlanePlan(grid, tuple(int(plane) for plane in first), priors)
+
+
+def _read(arrays: Any, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+    array = arrays[name]
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise CheckpointError(f"plan: {name} is no array of {np.dtype(dtype)}")
+    return array
 
 
 __all__ = ["NUM_REGIONS", "CodingPlan", "make_plan", "plan_from_bytes", "plan_to_bytes"]

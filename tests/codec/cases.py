@@ -12,7 +12,7 @@ from pnc.codec.bitstream import encode_stream
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
 from pnc.codec.packetizer import packetize
 from pnc.codec.plan import CodingPlan, make_plan
-from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
+from pnc.codec.planes import NUM_CLASSES, Knowledge, PlanePlan, PlanePrior
 
 Case = dict[str, Any]
 Values = NDArray[np.float32]
@@ -74,6 +74,23 @@ def stream_of(case: Case) -> bytes:
 
 def packets_of(case: Case, mtu_bytes: int) -> list[bytes]:
     return [bytes.fromhex(packet) for packet in case["packets"][str(mtu_bytes)]]
+
+
+def tells_the_truth(knowledge: Knowledge, coefficients: NDArray[np.int16]) -> bool:
+    """Whether what is known is what planes down to the known ones tell of the true coefficients.
+
+    Args:
+        coefficients: clipped, int16 ``[height, width, channels]``.
+    """
+    scanned = coefficients.reshape(knowledge.magnitudes.shape)[knowledge.plan.scan]
+    magnitudes = np.abs(scanned) >> knowledge.planes << knowledge.planes
+    signs = np.sign(scanned) * (magnitudes > 0)
+    return bool((knowledge.magnitudes == magnitudes).all() and (knowledge.signs == signs).all())
+
+
+def region_coefficients_of(case: Case) -> list[NDArray[np.int16]]:
+    shape = (case["height"] // 2, case["width"] // 2, case["channels"])
+    return [np.array(region, np.int16).reshape(shape) for region in case["regions"]]
 
 
 def make_case(plan: CodingPlan, values: Values) -> Case:
