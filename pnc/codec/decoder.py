@@ -66,5 +66,4 @@ def received(spread: NDArray[np.float32]) -> NDArray[np.float32]:
     Args:
         spread: how uncertain each value is, float32: 1 where every bit is known.
     """
-    share: NDArray[np.float32] = 1.0 - np.log2(spread, dtype=np.float32) / np.float32(VALUE_BITS)
-    return share
+    return (1 - np.log2(spread) / VALUE_BITS).astype(np.float32)

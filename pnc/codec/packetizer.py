@@ -70,11 +70,20 @@ def packetize(
     plans: Sequence[PlanePlan] = plan.regions if by_region else [plan.whole]
     parts = plan.split(values) if by_region else [values]
     share = -(-limit // len(plans)) + mtu_bytes
-    chains = [
-        encode_planes(part_plan, part_plan.grid.forward(part), share)
-        for part_plan, part in zip(plans, parts, strict=True)
-    ]
+    chains = _encode_chains(plans, parts, share)
+    if min(map(len, chains)) < share <= max(map(len, chains)):
+        chains = _encode_chains(plans, parts, limit)
     return cut_chains(chains, checkpoint_id, mtu_bytes, limit)
+
+
+def _encode_chains(
+    plans: Sequence[PlanePlan], parts: Sequence[NDArray[np.float32]], max_bytes: int
+) -> list[bytes]:
+    """The bits of each part, at most so many bytes of each."""
+    return [
+        encode_planes(plan, plan.grid.forward(part), max_bytes)
+        for plan, part in zip(plans, parts, strict=True)
+    ]
 
 
 def cut_chains(

@@ -3,196 +3,275 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from pnc.codec import packetizer
-from pnc.codec.bitstream import MAX_STREAM_BYTES, decode_stream
-from pnc.codec.entropy.prior import LayerPrior, Table
-from pnc.codec.layers import Knowledge, LayerPlan, at_shift
+from pnc.codec.bitstream import HEADER_BYTES, MAX_STREAM_BYTES
 from pnc.codec.packetizer import (
-    MAX_OVERLAP,
     MAX_PACKETS,
     MIN_MTU_BYTES,
-    decode_packet_set,
+    NUM_CHAINS,
+    cut_chains,
+    decode_packets,
     decode_varint,
     encode_varint,
-    packetize_knowledge,
+    packetize,
     parse_packet,
 )
+from pnc.codec.plan import CodingPlan
+from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
+from pnc.codec.regions import NUM_REGIONS
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 from tests.codec.cases import (
     CASES,
     CHECKPOINT_ID,
+    MTUS,
     Case,
+    Values,
+    coefficients_of,
     plan_of,
-    priors_of,
     stream_of,
-    symbols_of,
+    tells_the_truth,
 )
-from tests.codec.test_bitstream import mutated
+from tests.codec.test_bitstream import is_possible, mutated
 
-LARGE = CASES["signed"]()
-PLAN, PRIORS = plan_of(LARGE), priors_of(LARGE)
-SOURCE = Knowledge.complete(PLAN, symbols_of(LARGE))
+Coefficients = NDArray[np.int16]
 
-
-def packetize(case: Case, mtu_bytes: int, num_bytes: int | None = None) -> list[bytes]:
-    """Packets of a case's stream or of a prefix of it."""
-    plan, priors = plan_of(case), priors_of(case)
-    stream = stream_of(case)[:num_bytes]
-    knowledge, count = decode_stream(plan, priors, CHECKPOINT_ID, stream)
-    return packetize_knowledge(plan, priors, CHECKPOINT_ID, knowledge, count, mtu_bytes)
+TAG = b"\xd2\x0b\xad"
 
 
-def unpack(case: Case, packets: list[bytes]) -> Knowledge:
-    return decode_packet_set(plan_of(case), priors_of(case), CHECKPOINT_ID, packets)
+def values_of(case: Case) -> Values:
+    """Values that lead to the case's coefficients of the whole."""
+    return plan_of(case).grid.inverse(coefficients_of(case))
 
 
-def same(one: Knowledge, other: Knowledge) -> bool:
-    return bool((one.values == other.values).all() and (one.shifts == other.shifts).all())
+def regions_of(plan: CodingPlan, values: Values) -> list[tuple[PlanePlan, Coefficients]]:
+    """The plan and the coefficients of each region; none where the grid cannot be cut."""
+    parts = plan.split(values) if plan.regions else []
+    return [
+        (region, np.clip(region.grid.forward(part), -region.limits, region.limits))
+        for region, part in zip(plan.regions, parts, strict=True)
+    ]
 
 
-def starts_of(packets: list[bytes]) -> list[int]:
-    return [parse_packet(PLAN, CHECKPOINT_ID, packet)[0] for packet in packets]
+def chains_of(plan: CodingPlan, values: Values) -> list[bytes]:
+    return [encode_planes(*region) for region in regions_of(plan, values)]
 
 
-PACKETS = packetize(LARGE, MIN_MTU_BYTES)
+def truth_of(plan: CodingPlan, values: Values) -> list[Coefficients]:
+    return [coefficients for _, coefficients in regions_of(plan, values)]
 
 
-@pytest.mark.parametrize("mtu_bytes", [32, 33, 48, 64, 100, 244, 512])
-def test_all_packets_know_what_the_stream_knows(case: Case, mtu_bytes: int) -> None:
-    packets = packetize(case, mtu_bytes)
-    whole, _ = decode_stream(plan_of(case), priors_of(case), CHECKPOINT_ID, stream_of(case))
-    assert same(unpack(case, packets), whole)
-    assert all(len(packet) <= mtu_bytes for packet in packets)
-    assert sum(map(len, packets)) <= len(stream_of(case)) + 9 * len(packets)
+LARGE = CASES["smooth"]()
+PLAN, VALUES = plan_of(LARGE), values_of(LARGE)
+PACKETS = packetize(PLAN, CHECKPOINT_ID, VALUES, MIN_MTU_BYTES)
+CHAINS, TRUTH = chains_of(PLAN, VALUES), truth_of(PLAN, VALUES)
 
 
-@given(st.integers(32, 512))
-def test_packets_fit_every_mtu(mtu_bytes: int) -> None:
-    packets = packetize(LARGE, mtu_bytes)
+def unpack(packets: Iterable[bytes]) -> list[Knowledge]:
+    return decode_packets(PLAN, CHECKPOINT_ID, packets)
+
+
+def chain_of(packet: bytes) -> int:
+    return parse_packet(PLAN, CHECKPOINT_ID, packet)[0]
+
+
+def same(one: list[Knowledge], other: list[Knowledge]) -> bool:
+    return len(one) == len(other) and all(
+        (a.magnitudes == b.magnitudes).all()
+        and (a.signs == b.signs).all()
+        and (a.planes == b.planes).all()
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize("mtu_bytes", [32, 33, 64, 100, 244, 512])
+def test_all_packets_know_everything(case: Case, mtu_bytes: int) -> None:
+    plan, values = plan_of(case), values_of(case)
+    packets = packetize(plan, CHECKPOINT_ID, values, mtu_bytes)
     assert all(0 < len(packet) <= mtu_bytes for packet in packets)
-    assert same(unpack(LARGE, packets), unpack(LARGE, PACKETS))
+    parts = decode_packets(plan, CHECKPOINT_ID, packets)
+    assert all(part.is_complete for part in parts)
+    truth = truth_of(plan, values) or [coefficients_of(case)]
+    assert all(tells_the_truth(part, true) for part, true in zip(parts, truth, strict=True))
 
 
-def test_packets_of_a_cut_stream_know_what_it_knows_and_nothing_else(case: Case) -> None:
-    plan, priors = plan_of(case), priors_of(case)
-    for num_bytes in range(len(stream_of(case)) + 1):
-        cut, count = decode_stream(plan, priors, CHECKPOINT_ID, stream_of(case)[:num_bytes])
-        packets = packetize(case, 64, num_bytes)
-        found = unpack(case, packets)
-        assert same(found, cut)
-        assert bool(packets) == (count > 0)
+def test_packets_are_the_chains_in_turn() -> None:
+    pieces: list[bytes] = [b""] * NUM_REGIONS
+    last = -1
+    for packet in PACKETS:
+        chain, start, piece = parse_packet(PLAN, CHECKPOINT_ID, packet)
+        assert start == len(pieces[chain - 1])
+        pieces[chain - 1] += piece
+        unfinished = [
+            number
+            for number in range(last + 1, last + NUM_CHAINS)
+            if len(pieces[number % NUM_REGIONS]) < len(CHAINS[number % NUM_REGIONS])
+            or number % NUM_REGIONS == chain - 1
+        ]
+        assert unfinished[0] % NUM_REGIONS == chain - 1
+        last = chain - 1
+    assert pieces == CHAINS
 
 
-@pytest.mark.parametrize("name", ["signed", "skew"])
-def test_packets_can_end_at_any_symbol(name: str) -> None:
-    case = CASES[name]()
-    plan, priors = plan_of(case), priors_of(case)
-    source = Knowledge.complete(plan, symbols_of(case))
-    for count in range(plan.num_symbols + 1):
-        packets = packetize_knowledge(plan, priors, CHECKPOINT_ID, source, count, 244)
-        knowledge = decode_packet_set(plan, priors, CHECKPOINT_ID, packets)
-        assert num_known(plan, knowledge) == count
+@pytest.mark.parametrize("by_region", [True, False])
+@pytest.mark.parametrize("mtu_bytes", [32, 64, 244])
+def test_packets_take_no_more_than_they_may(mtu_bytes: int, by_region: bool) -> None:
+    def cut(max_bytes: int | None) -> list[bytes]:
+        return packetize(PLAN, CHECKPOINT_ID, VALUES, mtu_bytes, max_bytes, by_region=by_region)
+
+    whole = cut(None)
+    size = sum(map(len, whole))
+    for max_bytes in [*range(0, size + 20, 7), size - 1, size]:
+        packets = cut(max_bytes)
+        num_bytes = sum(map(len, packets))
+        assert num_bytes <= max_bytes
+        assert num_bytes > min(max_bytes, size) - 7
+        assert packets[:-1] == whole[: len(packets[:-1])]
+        assert not packets or whole[len(packets) - 1].startswith(packets[-1])
+        assert max_bytes < size or packets == whole
 
 
-def test_symbols_that_no_bytes_end_with_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With symbols of no cost behind the cut, the first byte determines more than 50."""
-    monkeypatch.setattr(packetizer, "cut_picture", lambda plan, picture, num_symbols: picture)
-    case = CASES["silence"]()
-    plan, source = plan_of(case), Knowledge.complete(plan_of(case), symbols_of(case))
-    assert not packetize_knowledge(plan, priors_of(case), CHECKPOINT_ID, source, 50, 32)
+def test_short_regions_leave_their_bytes_to_the_others() -> None:
+    """Only one region is not black: its chain takes more than a quarter of what is allowed."""
+    values = VALUES.copy()
+    places = PLAN.split(np.arange(VALUES.size, dtype=np.float32).reshape(VALUES.shape))
+    for black in places[:3]:
+        values.ravel()[black.astype(np.intp).ravel()] = 0
+    values *= 8
+    *short, long = map(len, chains_of(PLAN, values))
+    packets = packetize(PLAN, CHECKPOINT_ID, values, 32)
+    max_bytes = sum(map(len, packets))
+    assert max(short) < max_bytes / 4 + 32 < long
+    assert packetize(PLAN, CHECKPOINT_ID, values, 32, max_bytes) == packets
 
 
-def num_known(plan: LayerPlan, knowledge: Knowledge) -> int:
-    """Coded symbols that lead to what is known."""
-    return sum(int((knowledge.shifts[layer.channel] <= layer.shift).sum()) for layer in plan.layers)
+def test_a_negative_or_small_limit_gives_no_packets() -> None:
+    for max_bytes in (-1, 0, 3, 4):
+        assert packetize(PLAN, CHECKPOINT_ID, VALUES, 64, max_bytes) == []
 
 
-def test_the_last_packet_has_no_byte_too_many(case: Case) -> None:
-    packets = packetize(case, 244)
-    shorter = [*packets[:-1], packets[-1][:-1]]
-    assert not same(unpack(case, shorter), unpack(case, packets))
+def test_chains_are_never_longer_than_a_decoder_reads() -> None:
+    chain = bytes(MAX_STREAM_BYTES)
+    packets = cut_chains([chain], CHECKPOINT_ID, 244, MAX_STREAM_BYTES)
+    assert sum(map(len, packets)) <= MAX_STREAM_BYTES
+    assert all(parse_packet(PLAN, CHECKPOINT_ID, packet)[0] == 0 for packet in packets)
+    small = cut_chains([chain] * 4, CHECKPOINT_ID, MIN_MTU_BYTES, MAX_STREAM_BYTES)
+    assert len(small) <= MAX_PACKETS
 
 
 def test_an_mtu_below_the_least_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 32"):
-        packetize(LARGE, MIN_MTU_BYTES - 1)
+        packetize(PLAN, CHECKPOINT_ID, VALUES, MIN_MTU_BYTES - 1)
+    with pytest.raises(ConfigError, match="at least 32"):
+        cut_chains([b""], CHECKPOINT_ID, MIN_MTU_BYTES - 1, 100)
 
 
 def test_no_packets_know_nothing() -> None:
-    assert same(unpack(LARGE, []), Knowledge(PLAN))
-    assert packetize(LARGE, 32, num_bytes=0) == []
+    (whole,) = unpack([])
+    assert whole.plan is PLAN.whole
+    assert not whole.magnitudes.any()
+    assert (whole.planes == np.array(PLAN.whole.first_planes) + 1).all()
 
 
+@pytest.mark.parametrize("mtu_bytes", MTUS)
+def test_packets_of_the_whole_are_the_stream_itself(mtu_bytes: int) -> None:
+    packets = packetize(PLAN, CHECKPOINT_ID, VALUES, mtu_bytes, by_region=False)
+    parsed = [parse_packet(PLAN, CHECKPOINT_ID, packet) for packet in packets]
+    assert {chain for chain, _, _ in parsed} == {0}
+    assert b"".join(piece for _, _, piece in parsed) == stream_of(LARGE)[HEADER_BYTES:]
+    for lost in range(len(packets)):
+        (knowledge,) = unpack(packets[:lost] + packets[lost + 1 :])
+        arrived = stream_of(LARGE)[HEADER_BYTES:][: parsed[lost][1]]
+        assert same([knowledge], [decode_planes(PLAN.whole, arrived)])
+    (knowledge,) = unpack(packets)
+    assert knowledge.is_complete
+    assert tells_the_truth(knowledge, coefficients_of(LARGE))
+
+
+def test_a_grid_that_cannot_be_cut_has_one_chain() -> None:
+    case = CASES["signed"]()
+    plan = plan_of(case)
+    packets = packetize(plan, CHECKPOINT_ID, values_of(case), 32)
+    assert packets == packetize(plan, CHECKPOINT_ID, values_of(case), 32, by_region=False)
+    assert {parse_packet(plan, CHECKPOINT_ID, packet)[0] for packet in packets} == {0}
+    with pytest.raises(CorruptBitstreamError, match="of region 0, this checkpoint has 0"):
+        decode_packets(plan, CHECKPOINT_ID, [TAG + encode_varint(1) + b"\0"])
+
+
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(PACKETS)), st.randoms(use_true_random=False))
 def test_order_and_repetition_change_nothing(
     packets: list[bytes], generator: random.Random
 ) -> None:
     shuffled = packets + packets
     generator.shuffle(shuffled)
-    assert same(unpack(LARGE, shuffled), unpack(LARGE, packets))
+    assert same(unpack(shuffled), unpack(packets))
 
 
-@given(st.sets(st.sampled_from(PACKETS)), st.sampled_from(PACKETS))
+@settings(max_examples=30)
+@given(st.sets(st.sampled_from(PACKETS), min_size=1), st.sampled_from(PACKETS))
 def test_any_subset_tells_the_truth_and_more_never_unlearn(subset: set[bytes], more: bytes) -> None:
-    knowledge = unpack(LARGE, list(subset))
-    assert (knowledge.values == at_shift(SOURCE.values, 0, knowledge.shifts)).all()
-    assert (unpack(LARGE, [*subset, more]).shifts <= knowledge.shifts).all()
+    parts = unpack(subset)
+    assert all(tells_the_truth(part, true) for part, true in zip(parts, TRUTH, strict=True))
+    for less, after in zip(parts, unpack([*subset, more]), strict=True):
+        assert (after.planes <= less.planes).all()
 
 
 @pytest.mark.parametrize("lost", range(len(PACKETS)))
-def test_a_lost_packet_spoils_only_what_refines_its_layers(lost: int) -> None:
-    starts = [*starts_of(PACKETS), PLAN.num_symbols]
-    arrived = [True] * PLAN.num_symbols
-    arrived[starts[lost] : starts[lost + 1]] = [False] * (starts[lost + 1] - starts[lost])
-    for start, end in zip(starts[lost + 1 : -1], starts[lost + 2 :], strict=True):
-        for place in range(start, end):
-            layer = PLAN.layers[place // PLAN.num_positions]
-            needed = [
-                index
-                for index, other in enumerate(PLAN.layers[: place // PLAN.num_positions])
-                if other.channel == layer.channel
-            ]
-            if not all(
-                all(arrived[index * PLAN.num_positions : (index + 1) * PLAN.num_positions])
-                for index in needed
-            ):
-                arrived[place:end] = [False] * (end - place)
-                break
-    knowledge = unpack(LARGE, [*PACKETS[:lost], *PACKETS[lost + 1 :]])
-    assert num_known(PLAN, knowledge) == sum(arrived)
-    assert sum(arrived) >= starts[lost]
+def test_a_lost_packet_costs_what_follows_it_in_its_region_and_nothing_else(lost: int) -> None:
+    parts = unpack(PACKETS[:lost] + PACKETS[lost + 1 :])
+    of_lost, start, _ = parse_packet(PLAN, CHECKPOINT_ID, PACKETS[lost])
+    for chain, (part, region) in enumerate(zip(parts, PLAN.regions, strict=True), 1):
+        arrived = CHAINS[chain - 1][: start if chain == of_lost else None]
+        assert same([part], [decode_planes(region, arrived)])
+        assert part.is_complete == (chain != of_lost)
 
 
-def test_channels_that_a_lost_packet_does_not_carry_are_complete() -> None:
-    """The first of two packets has channel 0 only, the second channel 1 only."""
-    plan = LayerPlan(8, 8, 2, 0, ((0, 0), (1, 0)))
-    flat = LayerPrior(Table((256,) * 256), None)
-    symbols = np.arange(128, dtype=np.uint8).reshape(8, 8, 2)
-    source = Knowledge.complete(plan, symbols)
-    packets = packetize_knowledge(plan, (flat,) * 2, CHECKPOINT_ID, source, 128, 32)
-    for lost in range(len(packets)):
-        rest = [*packets[:lost], *packets[lost + 1 :]]
-        knowledge = decode_packet_set(plan, (flat,) * 2, CHECKPOINT_ID, rest)
-        starts = [*(parse_packet(plan, CHECKPOINT_ID, p)[0] for p in packets), 128]
-        assert int((knowledge.shifts == 8).sum()) == starts[lost + 1] - starts[lost]
+def test_a_packet_that_was_cut_still_tells_what_it_holds() -> None:
+    packet = PACKETS[4]
+    for length in range(8, len(packet)):
+        cut = unpack([*PACKETS[:4], packet[:length]])
+        assert all(tells_the_truth(part, true) for part, true in zip(cut, TRUTH, strict=True))
+    assert same(unpack([*PACKETS[:5], packet[:20]]), unpack(PACKETS[:5]))
+
+
+def test_packets_of_several_sizes_add_up() -> None:
+    other = packetize(PLAN, CHECKPOINT_ID, VALUES, 50)
+    generator = random.Random(0)
+    for _ in range(5):
+        some = generator.sample(PACKETS, 10) + generator.sample(other, 6)
+        parts = unpack(some)
+        if len(parts) > 1:
+            assert all(tells_the_truth(part, true) for part, true in zip(parts, TRUTH, strict=True))
+    assert same(unpack(PACKETS + other), unpack(PACKETS))
+    odd = [packet for packet in PACKETS if parse_packet(PLAN, CHECKPOINT_ID, packet)[1] == 0]
+    for part, alone in zip(unpack(odd + other[4:]), unpack(odd), strict=True):
+        assert (part.planes <= alone.planes).all()
+
+
+def test_a_picture_is_whole_or_in_regions_and_never_both() -> None:
+    whole = packetize(PLAN, CHECKPOINT_ID, VALUES, 32, by_region=False)
+    with pytest.raises(CorruptBitstreamError, match="of a whole picture and of regions"):
+        unpack([PACKETS[0], whole[0]])
 
 
 def test_packets_of_another_checkpoint_or_version_are_refused() -> None:
     packet = PACKETS[0]
     foreign = packet[:1] + b"\x0b\xae" + packet[3:]
     with pytest.raises(BitstreamError, match=r"0bae\.\.\.") as caught:
-        unpack(LARGE, [packet, foreign])
+        unpack([packet, foreign])
     assert caught.value.checkpoint_id == "0bae"
     assert not isinstance(caught.value, CorruptBitstreamError)
-    with pytest.raises(BitstreamError, match="version 2") as caught:
-        unpack(LARGE, [b"\xd2" + packet[1:]])
-    assert caught.value.version == 2
+    with pytest.raises(BitstreamError, match="version 1") as caught:
+        unpack([b"\xd1" + packet[1:]])
+    assert caught.value.version == 1
     assert not isinstance(caught.value, CorruptBitstreamError)
 
 
@@ -200,66 +279,85 @@ def test_packets_of_another_checkpoint_or_version_are_refused() -> None:
     "packet",
     [
         b"",
-        b"\xc1\x0b\xad\x00abc",
-        b"\xd1",
-        b"\xd1\x0b",
-        b"\xd1\x0b\xad",
-        b"\xd1\x0b\xad\x80",
-        b"\xd1\x0b\xad\x80\x80\x80\x80\x01",
-        b"\xd1\x0b\xad" + encode_varint(PLAN.num_symbols),
-        b"\xd1\x0b\xad\x00" + bytes(MAX_STREAM_BYTES),
-        PACKETS[-1] + b"\0",
+        b"\xc2\x0b\xad\x00abc",
+        TAG[:1],
+        TAG[:2],
+        TAG,
+        TAG + b"\x81",
+        TAG + b"\x81\x80",
+        TAG + b"\x81\x80\x80\x01",
+        TAG + b"\x01" + bytes(MAX_STREAM_BYTES + 1),
+        TAG + encode_varint(NUM_CHAINS * MAX_STREAM_BYTES + 1) + b"\0",
+        TAG + b"\xff\xff\x7f",
     ],
+    ids=lambda packet: packet[:8].hex() or "empty",
 )
 def test_what_is_no_packet_is_refused(packet: bytes) -> None:
     with pytest.raises(CorruptBitstreamError):
-        unpack(LARGE, [*PACKETS, packet])
+        unpack([*PACKETS, packet])
+
+
+def test_surplus_bytes_of_a_region_are_refused() -> None:
+    place = NUM_CHAINS * len(CHAINS[1]) + 2
+    with pytest.raises(CorruptBitstreamError, match="complete after"):
+        unpack([*PACKETS, TAG + encode_varint(place) + b"\0"])
 
 
 def test_too_many_packets_are_refused() -> None:
-    packets = (PACKETS[0] + number.to_bytes(2, "big") for number in range(MAX_PACKETS + 1))
+    packets = (PACKETS[0][: 10 + number % 20] for number in range(MAX_PACKETS + 1))
     with pytest.raises(CorruptBitstreamError, match="4096"):
-        decode_packet_set(PLAN, PRIORS, CHECKPOINT_ID, packets)
-
-
-def test_packets_of_several_cuts_add_up() -> None:
-    both = [*PACKETS, *packetize(LARGE, 64), *packetize(LARGE, 100)]
-    assert same(unpack(LARGE, both), unpack(LARGE, PACKETS))
-
-
-def test_packets_that_code_the_picture_too_often_are_refused() -> None:
-    whole = packetize(LARGE, 244)[0]
-    cuts = [whole[: len(whole) - number] for number in range(MAX_OVERLAP + 1)]
-    with pytest.raises(CorruptBitstreamError, match="repeatedly"):
-        unpack(LARGE, cuts)
+        unpack(packets)
+    assert same(unpack([PACKETS[0]] * MAX_PACKETS), unpack(PACKETS[:1]))
 
 
 def test_mutated_packets_are_pictures_or_refused() -> None:
-    assert fuzz(5_000) > 100
+    assert 30 < fuzz(300) < 290
 
 
 @pytest.mark.slow
 def test_many_mutated_packets_are_pictures_or_refused() -> None:
-    assert fuzz(100_000, seed=1) > 1000
+    assert fuzz(20_000, seed=1) > 1000
 
 
 def fuzz(count: int, seed: int = 0) -> int:
-    """Decode damaged packets among others; how many were refused."""
+    """Decode damaged packets among others; how many sets were refused."""
     generator = random.Random(seed)
-    case = CASES["unsigned"]()
-    packets = packetize(case, 32)
     refused = 0
     for _ in range(count):
-        damaged = [mutated(generator.choice(packets), generator)]
+        damaged = mutated(generator.choice(PACKETS), generator)
+        arrived = PACKETS[: generator.randrange(8)]
         try:
-            knowledge = unpack(case, [*packets[: generator.randrange(2)], *damaged])
+            parts = unpack([*arrived, damaged])
         except BitstreamError:
             refused += 1
             continue
-        assert np.abs(knowledge.values).max() < 256
+        assert all(is_possible(part) for part in parts)
     return refused
 
 
-@given(st.integers(0, 2**28 - 1), st.binary(max_size=5))
+@settings(max_examples=60)
+@given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
+def test_any_bytes_are_pictures_or_refused(packets: list[bytes], tagged: bool) -> None:
+    try:
+        parts = unpack([TAG + packet if tagged else packet for packet in packets])
+    except BitstreamError:
+        return
+    assert len(parts) in (1, NUM_REGIONS)
+    assert all(is_possible(part) for part in parts)
+
+
+@given(st.integers(0, 2**21 - 1), st.binary(max_size=5))
 def test_varints_are_inverse(value: int, rest: bytes) -> None:
     assert decode_varint(encode_varint(value) + rest) == (value, rest)
+
+
+def test_regions_are_coded_once_where_none_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def count(*arguments: object) -> bytes:
+        calls.append(arguments)
+        return encode_planes(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(packetizer, "encode_planes", count)
+    packetize(PLAN, CHECKPOINT_ID, VALUES, 64, 200)
+    assert len(calls) == NUM_REGIONS

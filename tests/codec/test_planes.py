@@ -89,7 +89,7 @@ def class_of(
         p += int(prior.neighbours[channel]) * around
     q = max(p, 1)
     e = q.bit_length() - 1
-    h = 2 * e + (2 * q >= 3 * 2**e)
+    h = 2 * e + (1 if 2 * q >= 3 << e else 0)
     return min(max(2 * plane + 14 - h, 0), 13)
 
 
