@@ -35,6 +35,7 @@ from tests.codec.cases import (
     Case,
     Values,
     coefficients_of,
+    make_random,
     plan_of,
     stream_of,
     tells_the_truth,
@@ -140,16 +141,16 @@ def test_packets_take_no_more_than_they_may(mtu_bytes: int, by_region: bool) -> 
 
 def test_short_regions_leave_their_bytes_to_the_others() -> None:
     """Only one region is not black: its chain takes more than a quarter of what is allowed."""
-    values = VALUES.copy()
-    places = PLAN.split(np.arange(VALUES.size, dtype=np.float32).reshape(VALUES.shape))
+    case = make_random((16, 16, 4))
+    plan, values = plan_of(case), values_of(case)
+    places = plan.split(np.arange(values.size, dtype=np.float32).reshape(values.shape))
     for black in places[:3]:
         values.ravel()[black.astype(np.intp).ravel()] = 0
-    values *= 8
-    *short, long = map(len, chains_of(PLAN, values))
-    packets = packetize(PLAN, CHECKPOINT_ID, values, 32)
+    *short, long = map(len, chains_of(plan, values))
+    packets = packetize(plan, CHECKPOINT_ID, values, 32)
     max_bytes = sum(map(len, packets))
     assert max(short) < max_bytes / 4 + 32 < long
-    assert packetize(PLAN, CHECKPOINT_ID, values, 32, max_bytes) == packets
+    assert packetize(plan, CHECKPOINT_ID, values, 32, max_bytes) == packets
 
 
 def test_a_negative_or_small_limit_gives_no_packets() -> None:
