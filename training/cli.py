@@ -142,7 +142,7 @@ _stage_command(
 _stage_command("pretrain", "The autoencoder on squared error with tail-drop.")
 _stage_command("distill", "The autoencoder through the frozen teacher or classifier.")
 _stage_command("finetune", "The classifier on decoded pictures.")
-_stage_command("export", "TFLite files, priors, manifest and model card.")
+_stage_command("export", "TFLite files, coding plan, manifest and model card.")
 _stage_command("run", "All stages in order; each is skipped where its result lies already.")
 
 

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.codec.checkpoint import PLAN
 from pnc.codec.codec import Codec
 from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
@@ -234,7 +235,7 @@ class Run:
         if not recipe.initial_autoencoder:
             return Autoencoder.fresh(recipe.architecture, self._all_train, recipe.seed)
         autoencoder = Autoencoder.load(Path(recipe.initial_autoencoder))
-        autoencoder.order_layers(self._all_train)
+        autoencoder.fit_plan(self._all_train)
         return autoencoder
 
     def distill(self) -> Autoencoder:
@@ -244,7 +245,7 @@ class Run:
         folder = self.folder / "distill" / "weights"
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
-            autoencoder.order_layers(self._all_train)
+            autoencoder.fit_plan(self._all_train)
             judge = Judge(self._teacher or self.classifier())
             self._train_autoencoder(
                 autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
@@ -307,6 +308,7 @@ class Run:
         return (
             self.folder / classifier / "classifier.keras",
             weights / "autoencoder.json",
+            weights / PLAN,
             weights / "encoder.weights.h5",
             weights / "decoder.weights.h5",
         )

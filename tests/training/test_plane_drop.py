@@ -50,7 +50,9 @@ def test_training_sees_what_a_cut_stream_leaves(seed: int) -> None:
         values = plan.grid.values(picture)
         cut = int(generator.integers(0, drop.num_segments))
         expected = after(plan.whole, values, cut).restore(plan.points)
-        for found, wanted in zip(drop(values[None], np.array([cut], np.float32)), expected, strict=True):
+        for found, wanted in zip(
+            drop(values[None], np.array([cut], np.float32)), expected, strict=True
+        ):
             assert np.allclose(np.asarray(found)[0], wanted, atol=1e-2)
 
 

@@ -1,0 +1,151 @@
+"""Where training cuts what the encoder made: random byte budgets and lost packets, or features."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.plan import FittedPlan
+from training.plane_drop import StreamDrop
+
+MIN_BUDGET_BYTES = 100
+"""Smallest random byte budget: less than two packets."""
+MAX_BUDGET_BYTES = 7000
+"""Largest one: beyond it the picture is as good as it gets."""
+
+PACKET_SHARE = 0.25
+"""Share of the pictures that are cut as packets."""
+
+MAX_LOSS = 0.3
+"""Largest random share of lost packets."""
+
+PACKET_BYTES = 59
+"""What a packet of 64 bytes carries."""
+
+PUBLISHED_BITS = 6
+"""The published scheme sends six of eight bits of each feature."""
+
+
+class Cuts(Protocol):
+    """How pictures are cut in training."""
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Random cuts for so many pictures, float32 ``[count, ...]``."""
+
+    def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
+        """Cuts after some bytes of a mean picture, float32 ``[count, ...]``."""
+
+    def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
+        """What is left of values, and how much of each arrived, both as the values."""
+
+
+class StreamCuts:
+    """Of the bitstream: after a number of bytes that is uniform in its logarithm.
+
+    A share of the pictures is coded by regions, of which packets get lost.
+
+    Args:
+        fitted: the plan with its sizes.
+    """
+
+    def __init__(self, fitted: FittedPlan) -> None:
+        self._fitted = fitted
+        self._drop = StreamDrop(fitted.plan)
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        bounds = np.log(MIN_BUDGET_BYTES), np.log(MAX_BUDGET_BYTES)
+        budgets = np.exp(rng.uniform(*bounds, count))
+        num_regions = len(self._fitted.plan.regions)
+        cuts = np.zeros((count, 1 + num_regions), np.float32)
+        cuts[:, 0] = _segments_at(self._fitted.whole_bytes, budgets)
+        if num_regions:
+            arrived = _arrived_bytes(budgets, num_regions, rng)
+            cuts[:, 1:] = _segments_at(self._fitted.region_bytes, arrived)
+            cuts[rng.random(count) < PACKET_SHARE, 0] = -1.0
+        return cuts
+
+    def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        cuts = np.zeros((count, 1 + len(self._fitted.plan.regions)), np.float32)
+        cuts[:, 0] = _segments_at(self._fitted.whole_bytes, np.array(num_bytes))
+        return cuts
+
+    def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
+        """See :class:`Cuts`."""
+        restored, received = self._drop(values, cuts)
+        return restored, received
+
+
+def _segments_at(
+    segment_bytes: NDArray[np.float64], num_bytes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    ends = np.concatenate([[0.0], np.cumsum(segment_bytes)])
+    segments: NDArray[np.float64] = np.interp(num_bytes, ends, np.arange(len(ends)))
+    return segments
+
+
+def _arrived_bytes(
+    budgets: NDArray[np.float64], num_regions: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Bytes of each region before its first lost packet: ``[n, regions]``."""
+    loss = rng.uniform(0.0, MAX_LOSS, (len(budgets), 1))
+    before_loss = rng.geometric(np.maximum(loss, 1e-9), (len(budgets), num_regions)) - 1
+    arrived: NDArray[np.float64] = np.minimum(
+        before_loss * float(PACKET_BYTES), budgets[:, None] / num_regions
+    )
+    return arrived
+
+
+@keras.saving.register_keras_serializable("pnc")
+class FeatureDrop(keras.layers.Layer):
+    """Tail-drop as published: the first features of six bits each, all others 0.
+
+    Source: RTSS'23 (arXiv 2310.05306), section IV. Call arguments: values float ``[n, h, w, c]``,
+    whole numbers of features float ``[n]``.
+
+    Returns:
+        What is left of the values. The gradient passes straight through to it.
+    """
+
+    def call(self, values: Any, num_features: Any) -> Any:
+        """See the class."""
+        unit = 2.0 ** (8 - PUBLISHED_BITS)
+        coarse = ops.floor(ops.clip(ops.round(values), 0.0, 255.0) / unit)
+        restored = ops.where(coarse > 0, (coarse + 0.5) * unit, 0.0)
+        features = ops.arange(values.shape[-1], dtype="float32")
+        arrived = ops.cast(features < ops.reshape(num_features, (-1, 1, 1, 1)), "float32")
+        through = values * arrived
+        return ops.stop_gradient(restored * arrived) + (through - ops.stop_gradient(through))
+
+
+class FeatureCuts:
+    """Of features: after a uniform number of them.
+
+    Args:
+        num_features: of a picture.
+        feature_bytes: mean size of one.
+    """
+
+    def __init__(self, num_features: int, feature_bytes: float) -> None:
+        self._num_features = num_features
+        self._feature_bytes = feature_bytes
+        self._drop = FeatureDrop()
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        return rng.integers(1, self._num_features + 1, count).astype(np.float32)
+
+    def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        whole = min(self._num_features, int(num_bytes / self._feature_bytes))
+        return np.full(count, whole, np.float32)
+
+    def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
+        """See :class:`Cuts`."""
+        restored = self._drop(values, cuts)
+        return restored, ops.ones_like(restored)
