@@ -150,8 +150,9 @@ class Checkpoint:
         Raises:
             CheckpointError: it is damaged.
         """
+        content = self.read(PLAN)
         try:
-            return plan_from_bytes(self.read(PLAN))
+            return plan_from_bytes(content)
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder / PLAN}: {error}; export it again") from error
 
