@@ -192,8 +192,8 @@ def decode_stream(case: dict[str, Any], stream: bytes) -> list[Known]:
     return _whole(case, stream[4:])
 
 
-def _read_packet(case: dict[str, Any], packet: bytes) -> tuple[int, int, bytes] | None:
-    """The chain, the start and the bytes of a piece; None if the packet ends in its header."""
+def _read_packet(case: dict[str, Any], packet: bytes) -> tuple[int, int, bytes]:
+    """The chain, the start and the bytes of a piece."""
     _check_header(case, packet, 0xD, 2)
     number = 0
     for i, byte in enumerate(packet[3:6]):
