@@ -385,5 +385,6 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
         fit(make_model(), make_bad_batch, LoopConfig(NUM_STEPS, tmp_path, save_every_s=0))
     assert "\n" not in str(caught.value)
     model = make_model()
+    model.optimizer.build(model.trainable_variables)
     assert StateFile(tmp_path / "state.npz", model).load().step == 3
     assert all(np.isfinite(values).all() for values in weights(model))
