@@ -93,9 +93,9 @@ def test_every_golden_file_is_tested() -> None:
 
 
 def test_the_second_decoder_agrees_at_many_cuts(expected: Case) -> None:
-    """At every one where the stream is short, at every fourth where it is long."""
+    """At every one where the stream is short, at every eighth where it is long."""
     stream = stream_of(expected)
-    assert_agreement(expected, range(0, len(stream) + 1, 1 if len(stream) < 200 else 4))
+    assert_agreement(expected, range(0, len(stream) + 1, 1 if len(stream) < 200 else 8))
 
 
 @pytest.mark.slow
@@ -155,12 +155,12 @@ def test_the_second_decoder_agrees_on_damaged_streams(expected: Case) -> None:
 
 
 def test_the_second_decoder_agrees_on_damaged_packets(expected: Case) -> None:
-    """Damaged, but with a whole header: where that is cut, a receiver may do as it likes."""
+    """Damaged, but with a whole id: where that is cut, the packet may be called foreign or cut."""
     generator = random.Random(5)
     packets = packets_of(expected, MIN_MTU_BYTES)
     for _ in range(40):
         damaged = mutated(generator.choice(packets), generator)
-        if len(damaged) < 6:
+        if len(damaged) < 3:
             continue
         wanted = outcome(partial(reference_decoder.decode_packets, expected, [damaged]))
         assert outcome(partial(ours_of_packets, expected, [damaged])) == wanted

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pnc.codec.coefficients import CoefficientGrid
 from pnc.codec.planes import (
     NUM_CLASSES,
+    Knowledge,
     PlanePlan,
     PlanePrior,
     decode_planes,
@@ -157,8 +158,9 @@ def test_sums_as_large_as_they_can_be_are_exact() -> None:
     assert classes == [0, 0]
 
 
-def cuts(plan: PlanePlan, data: bytes) -> Iterator[Any]:
-    for num_bytes in range(len(data) + 1):
+def cuts(plan: PlanePlan, data: bytes, step: int = 1) -> Iterator[Knowledge]:
+    """What prefixes tell, the whole one at last."""
+    for num_bytes in range(len(data) % step, len(data) + 1, step):
         yield decode_planes(plan, data[:num_bytes])
 
 
@@ -180,9 +182,8 @@ def test_every_cut_tells_the_truth_and_nothing_is_taken_back(case: Case) -> None
 def test_segments_say_what_arrived(case: Case) -> None:
     plan = plan_of(case).whole
     data = encode_planes(plan, coefficients_of(case))
-    for knowledge in cuts(plan, data):
-        *whole, _ = knowledge.segments or [None]
-        assert all(segment.num_known == segment.num_coefficients for segment in whole)
+    for knowledge in cuts(plan, data, step=5):
+        assert all(s.num_known == s.num_coefficients for s in knowledge.segments[:-1])
         order = [
             (
                 -s.plane,

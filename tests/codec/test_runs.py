@@ -13,6 +13,7 @@ from pnc.codec.runs import (
     decode_segment,
     encode_segments,
 )
+from pnc.errors import CorruptBitstreamError
 
 Decisions = NDArray[np.int8]
 
@@ -83,12 +84,24 @@ def test_a_cut_segment_is_known_as_far_as_it_arrived(
 
 
 @given(st.binary(max_size=100), st.integers(0, 500), st.integers(DENSE, MAX_ORDER))
-def test_any_bits_are_some_decisions(data: bytes, length: int, order: int) -> None:
+def test_any_bits_are_some_decisions_or_corrupt(data: bytes, length: int, order: int) -> None:
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
-    decisions, used = decode_segment(bits, length, order)
+    try:
+        decisions, used = decode_segment(bits, length, order)
+    except CorruptBitstreamError:
+        return
     assert len(decisions) <= length
     assert used <= len(bits)
     assert set(np.unique(decisions)) <= {-1, 0, 1}
+
+
+@pytest.mark.parametrize(("bits", "length"), [("110", 1), ("0110", 3), ("110111", 3)])
+def test_a_run_beyond_its_segment_is_corrupt(bits: str, length: int) -> None:
+    found = np.array([int(bit) for bit in bits], np.uint8)
+    with pytest.raises(CorruptBitstreamError, match="run is longer"):
+        decode_segment(found, length, 1)
+    known, _ = decode_segment(found[:-1], length, 1)
+    assert len(known) < length
 
 
 def test_long_segments_need_more_than_one_window() -> None:
