@@ -101,10 +101,18 @@ class Autoencoder:
         autoencoder.fit_plan(images)
         return autoencoder
 
-    def fit_plan(self, images: Pictures) -> None:
-        """Fit the plan that tail-drop cuts to what the encoder makes of some pictures."""
+    def fit_plan(self, images: Pictures, scale: NDArray[np.float32] | None = None) -> None:
+        """Fit the plan that tail-drop cuts to what the encoder makes of some pictures.
+
+        Args:
+            images: training pictures.
+            scale: of each coefficient, ``[height, width, channels]``; that of the plan before, or
+                1, if absent.
+        """
         symbols = self.symbols(images[:PLAN_PICTURES])
-        self._set_plan(fit_plan(symbols, self.architecture.zero_point))
+        if scale is None and self._fitted is not None:
+            scale = self._fitted.plan.grid.scale
+        self._set_plan(fit_plan(symbols, self.architecture.zero_point, scale))
 
     def _set_plan(self, fitted: FittedPlan) -> None:
         self._fitted = fitted

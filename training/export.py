@@ -189,7 +189,8 @@ def export_checkpoint(
     encoder = convert_encoder(autoencoder, images)
     parity = encoder_parity(autoencoder, encoder, images[:PARITY_PICTURES])
     symbols = run_encoder(encoder, images[:PLAN_PICTURES])
-    plan = fit_plan(symbols, autoencoder.architecture.zero_point).plan
+    scale = autoencoder.fitted.plan.grid.scale
+    plan = fit_plan(symbols, autoencoder.architecture.zero_point, scale).plan
     _replace(folder / "encoder.tflite", encoder)
     _replace(folder / "decoder.tflite", convert_float16(fixed_decoder(autoencoder)))
     _replace(folder / "classifier.tflite", convert_float16(fixed_classifier(classifier)))

@@ -33,6 +33,7 @@ from training.data import Data, open_data
 from training.decoded import decode_pictures
 from training.export import Parity, export_checkpoint, seal_card
 from training.files import digest, load_keras, only_process, read_json, save_keras, write_json
+from training.importance import measure_scales
 from training.losses import Judge
 from training.measure import measure_checkpoint
 from training.pictures import Joined, Pictures, Subset
@@ -245,8 +246,11 @@ class Run:
         folder = self.folder / "distill" / "weights"
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
-            autoencoder.fit_plan(self._all_train)
             judge = Judge(self._teacher or self.classifier())
+            autoencoder.fit_plan(self._all_train)
+            if autoencoder.architecture.tells_received:
+                scales = measure_scales(autoencoder, judge, self._all_train, self.recipe.seed)
+                autoencoder.fit_plan(self._all_train, scales)
             self._train_autoencoder(
                 autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
             )
