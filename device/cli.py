@@ -54,6 +54,14 @@ def run(
     max_bytes: Annotated[
         int | None, typer.Option("--max-bytes", min=1, help="Longest stream, bytes.")
     ] = None,
+    by_region: Annotated[
+        bool,
+        typer.Option(
+            "--by-region/--whole",
+            help="Code a picture in four parts, for links where lost packets stay lost: 3 to 9 % "
+            "more bytes.",
+        ),
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of this device; default: the host's name.")
     ] = None,
@@ -107,7 +115,14 @@ def run(
 
     with _ending_cleanly(stop), _reporting(as_json) as reporter:
         reporter.started(f"{config.device_name}: {source} -> {link}, deadline {deadline:g} s")
-        camera = Camera(pictures, codec, reporter, mtu_bytes=mtu_bytes, max_bytes=max_bytes)
+        camera = Camera(
+            pictures,
+            codec,
+            reporter,
+            mtu_bytes=mtu_bytes,
+            max_bytes=max_bytes,
+            by_region=by_region,
+        )
         paced = PacedSender(
             Sender(config),
             camera,
