@@ -306,6 +306,17 @@ class Knowledge:
         """Whether every bit of every coefficient is known."""
         return not self.planes.any()
 
+    def decide(self, plane: int, indices: NDArray[np.intp], decisions: NDArray[np.int8]) -> None:
+        """Note which of some coefficients, by flat index, reach a plane, and their signs."""
+        self.magnitudes.reshape(-1)[indices] = np.abs(decisions).astype(np.int16) << plane
+        self.signs.reshape(-1)[indices] = decisions
+        self.planes.reshape(-1)[indices] = plane
+
+    def refine(self, plane: int, indices: NDArray[np.intp], bits: Bits) -> None:
+        """Note one more bit of some coefficients, by flat index."""
+        self.magnitudes.reshape(-1)[indices] += bits.astype(np.int16) << plane
+        self.planes.reshape(-1)[indices] = plane
+
     def restore(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Values, and how uncertain they are.
 
@@ -341,42 +352,32 @@ def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:
 def decode_bits(plan: PlanePlan, bits: Bits) -> Knowledge:
     """As :func:`decode_planes`, of bits."""
     knowledge = Knowledge(plan)
+    text = (bits + ord("0")).tobytes().decode("ascii")
     at = 0
     for plane in range(len(plan.priors) - 1, -1, -1):
         arrangement = plan.arrange(plane, knowledge.magnitudes)
         for indices, of_class in _segments(plan.priors[plane].refined_after, arrangement):
             if at == len(bits):
                 return knowledge
-            used, is_whole = _read_segment(knowledge, plane, of_class, indices, bits[at:])
+            if of_class is None:
+                found = bits[at : at + len(indices)]
+                num_known = used = len(found)
+                knowledge.refine(plane, indices[:used], found)
+            else:
+                order = plan.priors[plane].orders[of_class]
+                decisions, used = decode_segment(text, at, len(indices), order)
+                num_known = len(decisions)
+                knowledge.decide(plane, indices[:num_known], decisions)
+            segment = Segment(plane, of_class, len(indices), num_known, used)
+            knowledge.segments.append(segment)
             at += used
-            if not is_whole:
+            if num_known < len(indices):
                 return knowledge
     if len(bits) - at >= 8 or bits[at:].any():
         raise CorruptBitstreamError(
             f"corrupt stream: the picture is complete after {at} bits, {len(bits)} came"
         )
     return knowledge
-
-
-def _read_segment(
-    knowledge: Knowledge, plane: int, of_class: int | None, indices: NDArray[np.intp], bits: Bits
-) -> tuple[int, bool]:
-    """Note what bits tell of these coefficients; how many bits, and whether that is all."""
-    if of_class is None:
-        found = bits[: len(indices)]
-        used = len(found)
-        knowledge.magnitudes.reshape(-1)[indices[:used]] += found.astype(np.int16) << plane
-    else:
-        order = knowledge.plan.priors[plane].orders[of_class]
-        decisions, used = decode_segment(bits, len(indices), order)
-        found = np.abs(decisions).astype(np.uint8)
-        here = indices[: len(found)]
-        knowledge.magnitudes.reshape(-1)[here] = found.astype(np.int16) << plane
-        knowledge.signs.reshape(-1)[here] = decisions
-    num_known = len(found)
-    knowledge.planes.reshape(-1)[indices[:num_known]] = plane
-    knowledge.segments.append(Segment(plane, of_class, len(indices), num_known, used))
-    return used, num_known == len(indices)
 
 
 def _segments(

@@ -17,6 +17,8 @@ order a segment, no carry and no state, and runs at the speed of numpy on any ma
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +33,8 @@ MAX_ORDER = 12
 Bits = NDArray[np.uint8]
 """One bit an element, 0 or 1."""
 
-FIRST_WINDOW = 256
-"""Bits that are looked at first when a segment is decoded; doubled until it is over."""
+_DENSE_WORD = re.compile("0|1[01]")
+_DENSE_DECISION = {"0": 1, "10": -1, "11": 0}
 
 
 def best_order(share: float) -> int:
@@ -90,11 +92,15 @@ def encode_segments(
     return bits, num_bits
 
 
-def decode_segment(bits: Bits, length: int, order: int) -> tuple[NDArray[np.int8], int]:
-    """Decode one segment from the first of these bits, as far as they go.
+def decode_segment(text: str, start: int, length: int, order: int) -> tuple[NDArray[np.int8], int]:
+    """Decode one segment, as far as its bits go.
+
+    One step a code word, whatever the number of decisions in it: there are few words in most
+    segments, and arrays would take longer to set up.
 
     Args:
-        bits: what arrived from the segment's first bit on; more may follow the segment.
+        text: bits as characters ``0`` and ``1``; more may follow the segment.
+        start: its first bit.
         length: decisions of the segment.
         order: of the segment.
 
@@ -104,67 +110,34 @@ def decode_segment(bits: Bits, length: int, order: int) -> tuple[NDArray[np.int8
     Raises:
         CorruptBitstreamError: a run ends beyond the segment.
     """
-    window = FIRST_WINDOW
-    while True:
-        seen = bits[:window]
-        decode = _decode_dense if order == DENSE else _decode_sparse
-        decisions, num_bits = decode(seen, length, order)
-        if len(decisions) == length or window >= len(bits):
-            return decisions, num_bits
-        window *= 2
-
-
-def _decode_sparse(bits: Bits, length: int, order: int) -> tuple[NDArray[np.int8], int]:
-    available = len(bits)
-    places = np.arange(available + 1)
-    ones = np.flatnonzero(bits)
-    next_one = np.append(ones, available)[np.searchsorted(ones, places)]
-    code_end = next_one + order + 2
-    words = _chain(np.minimum(code_end, available + 1), available + 1)
-    marker = next_one[words]
-    whole = marker + order + 2 <= available
-    words, marker = words[whole], marker[whole]
-    run = (marker - words) << order
-    for bit in range(order):
-        run += bits[marker + 1 + bit].astype(np.int64) << (order - 1 - bit)
-    yes = np.cumsum(run + 1) - 1
-    inside = yes < length
-    yes, marker = yes[inside], marker[inside]
-    negative = bits[marker + order + 1]
-    after = int(yes[-1]) + 1 if len(yes) else 0
-    first = int(marker[-1]) + order + 2 if len(marker) else 0
-    zeros = int(next_one[first]) - first
-    needed = -(-(length - after) >> order)
-    known = min(length, after + (min(zeros, needed) << order))
-    if known < length and first + zeros + order + 2 <= available:
-        raise CorruptBitstreamError("corrupt stream: a run is longer than what it runs over")
-    decisions = np.zeros(known, np.int8)
-    decisions[yes] = 1 - 2 * negative.astype(np.int8)
-    return decisions, first + min(zeros, needed)
-
-
-def _decode_dense(bits: Bits, length: int, order: int) -> tuple[NDArray[np.int8], int]:
-    available = len(bits)
-    jump = np.minimum(np.arange(available) + 1 + bits, available + 1)
-    words = _chain(np.append(jump, available + 1), available + 1)[:length]
-    words = words[words < available]
-    whole = words + 1 + bits[words] <= available
-    words = words[whole]
-    second = np.append(bits, 0)[words + 1]
-    decisions = np.where(bits[words] == 0, 1, np.where(second == 0, -1, 0)).astype(np.int8)
-    return decisions, int((1 + bits[words].astype(np.int64)).sum())
-
-
-def _chain(jump: NDArray[np.int64], end: int) -> NDArray[np.int64]:
-    """The places 0, jump[0], jump[jump[0]] ... before ``end``, by doubling instead of one by one.
-
-    Args:
-        jump: int64 ``[end]``, each larger than its index and at most ``end``.
-        end: where chains stop.
-    """
-    far = np.append(jump, end)
-    places = np.zeros(1, np.int64)
-    while places[-1] < end:
-        places = np.concatenate([places, far[places]])
-        far = far[far]
-    return places[places < end]
+    if order == DENSE:
+        words = _DENSE_WORD.findall(text, start, start + 2 * length)[:length]
+        decisions = np.array([_DENSE_DECISION[word] for word in words], np.int8)
+        return decisions, sum(map(len, words))
+    places: list[int] = []
+    negative: list[int] = []
+    at, place = start, 0
+    while place < length:
+        num_zeros = -(-(length - place) >> order)
+        marker = text.find("1", at, at + num_zeros)
+        if marker < 0:
+            num_zeros = min(num_zeros, len(text) - at)
+            at += num_zeros
+            place = min(length, place + (num_zeros << order))
+            break
+        place += (marker - at) << order
+        at = marker
+        sign = marker + 1 + order
+        if sign >= len(text):
+            break
+        if order:
+            place += int(text[marker + 1 : sign], 2)
+        if place >= length:
+            raise CorruptBitstreamError("corrupt stream: a run is longer than what it runs over")
+        places.append(place)
+        negative.append(text[sign] == "1")
+        at = sign + 1
+        place += 1
+    decisions = np.zeros(place, np.int8)
+    decisions[places] = 1 - 2 * np.array(negative, np.int8)
+    return decisions, at - start
