@@ -53,24 +53,22 @@ def fit_plan(
         scale: of each coefficient, see :class:`pnc.codec.coefficients.CoefficientGrid`; 1 if
             absent.
     """
-    shape = symbols.shape[1:]
+    _, height, width, channels = symbols.shape
+    shape = (height, width, channels)
     smooth = smooth_channels(symbols)
     scale = np.ones(shape, np.float32) if scale is None else scale
-    grid = CoefficientGrid(*shape, zero_point, smooth, scale)
+    grid = CoefficientGrid(height, width, channels, zero_point, smooth, scale)
     values = [grid.values(picture) for picture in symbols]
     coefficients = np.stack([grid.forward(part) for part in values])
     whole = fit_planes(grid, coefficients)
     points = reconstruction_points(coefficients)
     whole_bytes = segment_bytes(whole, coefficients[:SIZE_PICTURES])
-    height, width, _ = shape
     if not is_divisible(height, width):
         return FittedPlan(make_plan(whole, None, points), whole_bytes, np.zeros(0))
     parts = []
     for places in region_places(height, width):
         part = grid.cut(places, height // 2, width // 2)
-        parts += [
-            part.forward(v.reshape(-1, shape[-1])[places].reshape(part.shape)) for v in values
-        ]
+        parts += [part.forward(v.reshape(-1, channels)[places].reshape(part.shape)) for v in values]
     region = fit_planes(part, np.stack(parts))
     region_bytes = segment_bytes(region, np.stack(parts[:: max(1, len(parts) // SIZE_PICTURES)]))
     return FittedPlan(make_plan(whole, region, points), whole_bytes, region_bytes)
