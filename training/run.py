@@ -247,10 +247,10 @@ class Run:
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
             judge = Judge(self._teacher or self.classifier())
-            autoencoder.fit_plan(self._all_train)
+            scales = None
             if autoencoder.architecture.tells_received:
                 scales = measure_scales(autoencoder, judge, self._all_train, self.recipe.seed)
-                autoencoder.fit_plan(self._all_train, scales)
+            autoencoder.fit_plan(self._all_train, scales)
             self._train_autoencoder(
                 autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
             )
