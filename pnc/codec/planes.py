@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,11 @@ NUM_CLASSES = 14
 LIKELIEST = 3
 """Half octaves above the plane's threshold from which on predictions are one class."""
 
-_EXPONENT_BIAS = 1023
-_HALF_OCTAVE_SHIFT = 51
-"""Behind the mantissa's first bit of a double: what is before it counts half octaves."""
+_SINGLE_INTEGERS = 1 << 24
+"""Below this every integer is a number of single precision."""
+
+_SINGLE_THREAD_PRODUCTS = 1 << 18
+"""OpenBLAS starts threads for larger products of matrices, which costs more than it gains."""
 
 
 @dataclass(frozen=True)
@@ -133,20 +136,24 @@ class PlanePlan:
         return tuple(np.flatnonzero(first >= plane) for plane in range(len(self.priors)))
 
     @cached_property
-    def _numbers(self) -> tuple[tuple[NDArray[np.float64], ...], ...]:
-        """For each plane weights, neighbours and bias as doubles, in scan order, cut to size."""
+    def _numbers(self) -> tuple[tuple[NDArray[Any], ...], ...]:
+        """For each plane weights, neighbours and bias as floats, in scan order, cut to size.
+
+        Single precision where no sum can reach 2**24, so that either is exact.
+        """
+        largest = 2 << np.array(self.first_planes)
         numbers = []
         for plane, prior in enumerate(self.priors):
             columns = self._columns[plane]
             above = self._columns[plane + 1] if plane + 1 < len(self.priors) else columns[:0]
             bias = prior.bias.reshape(-1, self.grid.num_channels)[self.scan][:, columns]
-            numbers.append(
-                (
-                    prior.weights[np.ix_(above, columns)].astype(np.float64),
-                    prior.neighbours[columns].astype(np.float64),
-                    bias.astype(np.float64),
-                )
-            )
+            weights = prior.weights[np.ix_(above, columns)]
+            neighbours = prior.neighbours[columns]
+            bound = np.abs(weights).T.astype(np.int64) @ largest[above]
+            bound += 12 * np.abs(neighbours).astype(np.int64) * largest[columns] + 32768
+            single = int(bound.max(initial=0)) < _SINGLE_INTEGERS
+            dtype = np.float32 if single else np.float64
+            numbers.append((weights.astype(dtype), neighbours.astype(dtype), bias.astype(dtype)))
         return tuple(numbers)
 
     @cached_property
@@ -182,34 +189,52 @@ class PlanePlan:
         weights, neighbours, predicted = self._numbers[plane]
         if plane + 1 < len(self.priors):
             above = self._columns[plane + 1]
-            known = self._middles(plane + 1, magnitudes[:, above])
-            predicted = predicted + known @ weights
+            known = self._middles(plane + 1, magnitudes[:, above], predicted.dtype)
+            predicted = predicted + _product(known, weights)
             inside = np.searchsorted(columns, above)
             predicted[:, inside] += self._around(known) * neighbours[inside]
-        halves = np.maximum(predicted, 1.0).view(np.int64) >> _HALF_OCTAVE_SHIFT
-        threshold = 2 * (_EXPONENT_BIAS + plane + FRACTION_BITS)
+        halves = _half_octaves(np.maximum(predicted, predicted.dtype.type(1)))
+        threshold = 2 * (plane + FRACTION_BITS)
         classes: NDArray[np.uint8] = np.clip(
             threshold + LIKELIEST - 1 - halves, 0, NUM_CLASSES - 1
         ).astype(np.uint8)
         return classes
 
-    def _middles(self, plane: int, magnitudes: NDArray[np.int16]) -> NDArray[np.float64]:
+    def _middles(
+        self, plane: int, magnitudes: NDArray[np.int16], dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
         """The middle of the interval that a magnitude known down to ``plane`` lies in, or 0."""
         half = np.int16((1 << plane) >> 1)
-        middles: NDArray[np.float64] = (magnitudes + half * (magnitudes != 0)).astype(np.float64)
+        middles: NDArray[Any] = (magnitudes + half * (magnitudes != 0)).astype(dtype)
         return middles
 
-    def _around(self, known: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _around(self, known: NDArray[Any]) -> NDArray[Any]:
         """The weighted sum over the eight neighbours of each position, in scan order."""
         height, width = self.grid.height, self.grid.width
-        padded = np.zeros((height + 2, width + 2, known.shape[1]))
+        padded = np.zeros((height + 2, width + 2, known.shape[1]), known.dtype)
         padded[1:-1, 1:-1] = known[self._unscan].reshape(height, width, -1)
         rows = padded[:-2] + padded[2:]
         rows += 2 * padded[1:-1]
-        total: NDArray[np.float64] = (
-            rows[:, :-2] + rows[:, 2:] + 2 * rows[:, 1:-1] - 4 * padded[1:-1, 1:-1]
-        )
+        total: NDArray[Any] = rows[:, :-2] + rows[:, 2:]
+        total += 2 * rows[:, 1:-1]
+        total -= 4 * padded[1:-1, 1:-1]
         return total.reshape(height * width, -1)[self.scan]
+
+
+def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """A product of matrices, by as many rows at a time as one thread does."""
+    step = max(1, _SINGLE_THREAD_PRODUCTS // max(1, right.size))
+    product = np.empty((len(left), right.shape[1]), left.dtype)
+    for start in range(0, len(left), step):
+        np.matmul(left[start : start + step], right, out=product[start : start + step])
+    return product
+
+
+def _half_octaves(numbers: NDArray[Any]) -> NDArray[Any]:
+    """How many half octaves numbers lie above 1: exponents and the first bit behind each."""
+    if numbers.dtype == np.float32:
+        return (numbers.view(np.int32) >> 22) - 2 * 127
+    return (numbers.view(np.int64) >> 51) - 2 * 1023
 
 
 def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bits]:
