@@ -40,6 +40,7 @@ from training.losses import Judge
 from training.pictures import Pictures
 from training.plan import FittedPlan, fit_plan
 from training.towers import in_towers
+from training.views import random_views
 
 TRANSFORM_PICTURES = 600
 """Training pictures whose patches give the transform that ``lite`` starts from."""
@@ -201,7 +202,10 @@ class Autoencoder:
 
 @keras.saving.register_keras_serializable("pnc")
 class AutoencoderTrainer(keras.Model):
-    """Encoder, tail-drop and decoder under one loss; its input is ``(pictures, cuts)``."""
+    """Encoder, tail-drop and decoder under one loss.
+
+    Its input is ``(pictures, cuts)`` or, with views for the judge, ``(pictures, cuts, views)``.
+    """
 
     def __init__(self, autoencoder: Autoencoder, loss: str, judge: Judge | None) -> None:
         super().__init__()
@@ -214,7 +218,7 @@ class AutoencoderTrainer(keras.Model):
     def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         """Decoded pictures; values outside 0..255 keep a faint gradient."""
         reconstruct = functools.partial(self._autoencoder.reconstruct, training=training)
-        x_hat = in_towers(reconstruct, *inputs)
+        x_hat = in_towers(reconstruct, *inputs[:2])
         clipped = ops.clip(x_hat, 0.0, 255.0)
         return clipped + 0.01 * (x_hat - clipped)
 
@@ -227,12 +231,12 @@ class AutoencoderTrainer(keras.Model):
         training: bool = True,
     ) -> Any:
         """Squared error over 1,000, or the judge's loss."""
-        pictures = x[0]
+        pictures, *views = x[0], *x[2:]
         if self._judge is None:
             mse = ops.mean(ops.square(pictures - y_pred))
             terms = {"loss": mse / 1000.0, "mse": mse}
         else:
-            terms = getattr(self._judge, self._loss_name)(pictures, y_pred)
+            terms = getattr(self._judge, self._loss_name)(pictures, y_pred, *views)
         for name, value in terms.items():
             if name in self.trackers:
                 self.trackers[name].update_state(value)
@@ -252,7 +256,10 @@ def batches(images: Pictures, cuts: Cuts, config: AutoencoderConfig) -> Callable
             top, left = rng.integers(0, PICTURE_SIZE - config.window + 1, 2)
             crops = crops[:, top : top + config.window, left : left + config.window]
         pictures = crops.astype(np.float32)
-        return (pictures, cuts.random(config.batch_size, rng)), pictures[:, 0, 0, 0]
+        x = (pictures, cuts.random(config.batch_size, rng))
+        if config.loss == "features":
+            x = (*x, random_views(config.batch_size, rng))
+        return x, pictures[:, 0, 0, 0]
 
     return make
 

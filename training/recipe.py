@@ -42,6 +42,8 @@ class Recipe:
     """A Keras file of an EfficientNetB0 to start the classifier from."""
     teacher: str | None = None
     """A Keras classifier that helps the classifier and judges the autoencoder."""
+    judges: tuple[str, ...] = ()
+    """More Keras classifiers that judge the autoencoder, each a part of every batch."""
     window: int = SIZE
     """Side of the windows that ``pretrain`` sees, pixels; 56 makes `rtss23` affordable."""
     pretrain_steps: int = 300
@@ -115,4 +117,6 @@ def without_folders(recipe: Recipe) -> dict[str, Any]:
     record = asdict(recipe)
     for key in ("data", "initial", "initial_autoencoder", "teacher"):
         record[key] = record[key] and Path(record[key]).name
-    return {**record, "extra": [Path(entry).name for entry in recipe.extra]}
+    for key in ("extra", "judges"):
+        record[key] = [Path(entry).name for entry in record[key]]
+    return record

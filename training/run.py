@@ -246,7 +246,8 @@ class Run:
         folder = self.folder / "distill" / "weights"
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
-            judge = Judge(self._teacher or self.classifier())
+            others = [load_keras(Path(file)) for file in self.recipe.judges]
+            judge = Judge(self._teacher or self.classifier(), *others)
             scales = None
             if autoencoder.architecture.tells_received:
                 scales = measure_scales(autoencoder, judge, self._all_train, self.recipe.seed)
