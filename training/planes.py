@@ -120,10 +120,10 @@ def _ordered(plan: PlanePlan, plane: int, magnitudes: NDArray[np.int16]) -> Plan
     gain_refined = bits_refined = 0.0
     gains = np.zeros(NUM_CLASSES)
     for picture in magnitudes:
-        scanned = picture.reshape(-1, plan.grid.num_channels)[plan.scan]
-        known = (scanned >> (plane + 1)) << (plane + 1)
+        ordered = plan.in_order(picture)
+        known = (ordered >> (plane + 1)) << (plane + 1)
         arrangement = plan.arrange(plane, known)
-        flat = scanned.ravel()
+        flat = ordered.ravel()
         decided = flat[arrangement.undecided]
         owner = np.repeat(np.arange(NUM_CLASSES), arrangement.lengths)
         reached = decided >> plane > 0

@@ -126,35 +126,44 @@ class PlanePlan:
         return scan_order(self.grid.height, self.grid.width)
 
     @cached_property
-    def _unscan(self) -> NDArray[np.intp]:
-        return np.argsort(self.scan)
+    def channels(self) -> NDArray[np.intp]:
+        """Channels in coding order: those that begin with a higher plane first."""
+        return np.argsort(-np.array(self.first_planes), kind="stable")
 
     @cached_property
-    def _columns(self) -> tuple[NDArray[np.intp], ...]:
-        """For each plane the channels that take part in it."""
+    def _counts(self) -> tuple[int, ...]:
+        """How many channels, the first in coding order, take part in each plane, and one beyond."""
         first = np.array(self.first_planes)
-        return tuple(np.flatnonzero(first >= plane) for plane in range(len(self.priors)))
+        return tuple(int((first >= plane).sum()) for plane in range(len(self.priors) + 1))
+
+    @cached_property
+    def _order(self) -> tuple[NDArray[np.intp], ...]:
+        """For each plane the flat indices of its coefficients in coding order."""
+        rows = self.scan[:, None] * self.grid.num_channels
+        return tuple((rows + np.arange(count)).ravel() for count in self._counts)
 
     @cached_property
     def _numbers(self) -> tuple[tuple[NDArray[Any], ...], ...]:
-        """For each plane weights, neighbours and bias as floats, in scan order, cut to size.
+        """For each plane weights, neighbours and bias as floats.
 
         Single precision where no sum can reach 2**24, so that either is exact.
         """
-        largest = 2 << np.array(self.first_planes)
+        largest = 2 << np.array(self.first_planes)[self.channels]
         numbers = []
         for plane, prior in enumerate(self.priors):
-            columns = self._columns[plane]
-            above = self._columns[plane + 1] if plane + 1 < len(self.priors) else columns[:0]
-            bias = prior.bias.reshape(-1, self.grid.num_channels)[self.scan][:, columns]
-            weights = prior.weights[np.ix_(above, columns)]
-            neighbours = prior.neighbours[columns]
-            bound = np.abs(weights).T.astype(np.int64) @ largest[above]
-            bound += 12 * np.abs(neighbours).astype(np.int64) * largest[columns] + 32768
-            single = int(bound.max(initial=0)) < _SINGLE_INTEGERS
-            dtype = np.float32 if single else np.float64
+            here, above = (self.channels[: self._counts[k]] for k in (plane, plane + 1))
+            bias = prior.bias.reshape(-1, self.grid.num_channels)[:, here]
+            weights = prior.weights[np.ix_(above, here)]
+            neighbours = prior.neighbours[above]
+            bound = np.abs(weights).T.astype(np.int64) @ largest[: len(above)] + 32768
+            bound[: len(above)] += 12 * np.abs(neighbours.astype(np.int64)) * largest[: len(above)]
+            dtype = np.float32 if bound.max() < _SINGLE_INTEGERS else np.float64
             numbers.append((weights.astype(dtype), neighbours.astype(dtype), bias.astype(dtype)))
         return tuple(numbers)
+
+    def in_order(self, coefficients: NDArray[Any]) -> NDArray[Any]:
+        """``[height, width, channels]`` as ``[positions, channels in coding order]``."""
+        return coefficients.reshape(-1, self.grid.num_channels)[:, self.channels]
 
     @cached_property
     def limits(self) -> NDArray[np.int16]:
@@ -166,59 +175,53 @@ class PlanePlan:
 
         Args:
             plane: which one.
-            magnitudes: int16 ``[positions in scan order, channels]``: what the planes above told,
-                in units of one.
+            magnitudes: int16 as of :meth:`in_order`: what the planes above told, in units of one.
         """
-        columns = self._columns[plane]
-        classes = self._classes(plane, magnitudes, columns)
-        some = magnitudes[:, columns] != 0
-        flat = (np.arange(len(self.scan))[:, None] * self.grid.num_channels + columns).ravel()
-        undecided = ~some.ravel()
-        classes = classes.ravel()[undecided]
-        order = np.argsort(classes, kind="stable")
+        some = (magnitudes[:, : self._counts[plane]] != 0)[self.scan].ravel()
+        undecided = ~some
+        classes = self._classes(plane, magnitudes)[self.scan].ravel()[undecided]
+        flat = self._order[plane]
         return Arrangement(
-            undecided=flat[undecided][order],
+            undecided=flat[undecided][np.argsort(classes, kind="stable")],
             lengths=np.bincount(classes, minlength=NUM_CLASSES),
-            refined=flat[~undecided],
+            refined=flat[some],
         )
 
-    def _classes(
-        self, plane: int, magnitudes: NDArray[np.int16], columns: NDArray[np.intp]
-    ) -> NDArray[np.uint8]:
-        """The class of each coefficient; all arithmetic is on integers below 2**53."""
-        weights, neighbours, predicted = self._numbers[plane]
-        if plane + 1 < len(self.priors):
-            above = self._columns[plane + 1]
-            known = self._middles(plane + 1, magnitudes[:, above], predicted.dtype)
-            predicted = predicted + _product(known, weights)
-            inside = np.searchsorted(columns, above)
-            predicted[:, inside] += self._around(known) * neighbours[inside]
-        halves = _half_octaves(np.maximum(predicted, predicted.dtype.type(1)))
+    def _classes(self, plane: int, magnitudes: NDArray[np.int16]) -> NDArray[np.uint8]:
+        """The class of each coefficient; all arithmetic is on integers that floats hold exactly."""
+        weights, neighbours, bias = self._numbers[plane]
+        num_above = len(neighbours)
+        predicted = bias.copy()
+        if weights.any() or neighbours.any():
+            known = self._middles(plane + 1, magnitudes[:, :num_above], bias.dtype)
+            predicted += _product(known, weights)
+            predicted[:, :num_above] += self._around(known) * neighbours
+        np.maximum(predicted, 1, out=predicted)
         threshold = 2 * (plane + FRACTION_BITS)
-        classes: NDArray[np.uint8] = np.clip(
-            threshold + LIKELIEST - 1 - halves, 0, NUM_CLASSES - 1
-        ).astype(np.uint8)
-        return classes
+        classes = threshold + LIKELIEST - 1 - _half_octaves(predicted)
+        return np.clip(classes, 0, NUM_CLASSES - 1, out=classes).astype(np.uint8)
 
     def _middles(
         self, plane: int, magnitudes: NDArray[np.int16], dtype: np.dtype[Any]
     ) -> NDArray[Any]:
         """The middle of the interval that a magnitude known down to ``plane`` lies in, or 0."""
-        half = np.int16((1 << plane) >> 1)
-        middles: NDArray[Any] = (magnitudes + half * (magnitudes != 0)).astype(dtype)
+        middles = magnitudes.astype(dtype)
+        middles[magnitudes != 0] += (1 << plane) >> 1
         return middles
 
     def _around(self, known: NDArray[Any]) -> NDArray[Any]:
-        """The weighted sum over the eight neighbours of each position, in scan order."""
+        """The weighted sum over the eight neighbours of each position."""
         height, width = self.grid.height, self.grid.width
+        inner = known.reshape(height, width, -1)
         padded = np.zeros((height + 2, width + 2, known.shape[1]), known.dtype)
-        padded[1:-1, 1:-1] = known[self._unscan].reshape(height, width, -1)
+        padded[1:-1, 1:-1] = inner
         rows = padded[:-2] + padded[2:]
         rows += 2 * padded[1:-1]
-        total: NDArray[Any] = rows[:, :-2] + rows[:, 2:]
-        total += 2 * rows[:, 1:-1]
-        total -= 4 * padded[1:-1, 1:-1]
-        return total.reshape(height * width, -1)[self.scan]
+        total: NDArray[Any] = 2 * rows[:, 1:-1]
+        total += rows[:, :-2]
+        total += rows[:, 2:]
+        total -= 4 * inner
+        return total.reshape(known.shape)
 
 
 def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
@@ -244,9 +247,9 @@ def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bit
         plan: the order.
         coefficients: int16 ``[height, width, channels]``.
     """
-    scanned = coefficients.reshape(-1, plan.grid.num_channels)[plan.scan]
-    magnitudes = np.minimum(np.abs(scanned), plan.limits)
-    signs = np.sign(scanned).astype(np.int8).ravel()
+    ordered = plan.in_order(coefficients)
+    magnitudes = np.minimum(np.abs(ordered), plan.limits[plan.channels])
+    signs = np.sign(ordered).astype(np.int8).ravel()
     flat = magnitudes.ravel()
     for plane in range(len(plan.priors) - 1, -1, -1):
         known = (magnitudes >> (plane + 1)) << (plane + 1)
@@ -307,19 +310,31 @@ class Knowledge:
 
     Attributes:
         plan: the order in which they came.
-        magnitudes: int16 ``[positions in scan order, channels]``, in units of one, low bits 0.
-        signs: int8, same shape.
-        planes: uint8, same shape: the lowest plane that is known; above all planes for none.
         segments: what was read, in order; the last one may be incomplete.
     """
 
     def __init__(self, plan: PlanePlan) -> None:
         self.plan = plan
-        shape = (len(plan.scan), plan.grid.num_channels)
-        self.magnitudes = np.zeros(shape, np.int16)
-        self.signs = np.zeros(shape, np.int8)
-        self.planes = np.broadcast_to(np.array(plan.first_planes, np.uint8) + 1, shape).copy()
+        beyond = np.array(plan.first_planes, np.uint8)[plan.channels] + 1
+        self._planes = np.repeat(beyond[None], len(plan.scan), axis=0)
+        self._magnitudes = np.zeros(self._planes.shape, np.int16)
+        self._signs = np.zeros(self._planes.shape, np.int8)
         self.segments: list[Segment] = []
+
+    @property
+    def magnitudes(self) -> NDArray[np.int16]:
+        """Of each coefficient, ``[height, width, channels]``, in units of one, low bits 0."""
+        return self._raster(self._magnitudes)
+
+    @property
+    def signs(self) -> NDArray[np.int8]:
+        """-1, 1, or 0 where the magnitude is 0, ``[height, width, channels]``."""
+        return self._raster(self._signs)
+
+    @property
+    def planes(self) -> NDArray[np.uint8]:
+        """The lowest plane that is known, above all for none, ``[height, width, channels]``."""
+        return self._raster(self._planes)
 
     @property
     def num_bits(self) -> int:
@@ -329,18 +344,22 @@ class Knowledge:
     @property
     def is_complete(self) -> bool:
         """Whether every bit of every coefficient is known."""
-        return not self.planes.any()
+        return not self._planes.any()
+
+    def arrange(self, plane: int) -> Arrangement:
+        """The coefficients of the next plane in coded order."""
+        return self.plan.arrange(plane, self._magnitudes)
 
     def decide(self, plane: int, indices: NDArray[np.intp], decisions: NDArray[np.int8]) -> None:
-        """Note which of some coefficients, by flat index, reach a plane, and their signs."""
-        self.magnitudes.reshape(-1)[indices] = np.abs(decisions).astype(np.int16) << plane
-        self.signs.reshape(-1)[indices] = decisions
-        self.planes.reshape(-1)[indices] = plane
+        """Note which of some coefficients reach a plane, and their signs."""
+        self._magnitudes.reshape(-1)[indices] = np.abs(decisions).astype(np.int16) << plane
+        self._signs.reshape(-1)[indices] = decisions
+        self._planes.reshape(-1)[indices] = plane
 
     def refine(self, plane: int, indices: NDArray[np.intp], bits: Bits) -> None:
-        """Note one more bit of some coefficients, by flat index."""
-        self.magnitudes.reshape(-1)[indices] += bits.astype(np.int16) << plane
-        self.planes.reshape(-1)[indices] = plane
+        """Note one more bit of some coefficients."""
+        self._magnitudes.reshape(-1)[indices] += bits.astype(np.int16) << plane
+        self._planes.reshape(-1)[indices] = plane
 
     def restore(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Values, and how uncertain they are.
@@ -356,12 +375,11 @@ class Knowledge:
         planes = self.planes.astype(np.intp)
         widths = np.exp2(planes, dtype=np.float32)
         offset = points[np.arange(grid.num_channels), planes] * widths
-        coefficients = self.signs * (self.magnitudes + offset)
-        return grid.inverse(self._raster(coefficients)), grid.spread(self._raster(widths))
+        return grid.inverse(self.signs * (self.magnitudes + offset)), grid.spread(widths)
 
-    def _raster(self, scanned: NDArray[np.float32]) -> NDArray[np.float32]:
-        raster = np.empty_like(scanned)
-        raster[self.plan.scan] = scanned
+    def _raster(self, ordered: NDArray[Any]) -> NDArray[Any]:
+        raster = np.empty_like(ordered)
+        raster[:, self.plan.channels] = ordered
         return raster.reshape(self.plan.grid.shape)
 
 
@@ -380,7 +398,7 @@ def decode_bits(plan: PlanePlan, bits: Bits) -> Knowledge:
     text = (bits + ord("0")).tobytes().decode("ascii")
     at = 0
     for plane in range(len(plan.priors) - 1, -1, -1):
-        arrangement = plan.arrange(plane, knowledge.magnitudes)
+        arrangement = knowledge.arrange(plane)
         for indices, of_class in _segments(plan.priors[plane].refined_after, arrangement):
             if at == len(bits):
                 return knowledge

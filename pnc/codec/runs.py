@@ -62,10 +62,12 @@ def encode_segments(
     """
     ends = np.cumsum(lengths)
     starts = ends - lengths
-    owner = np.repeat(np.arange(len(lengths)), lengths)
     is_dense = orders == DENSE
-    place = np.flatnonzero((decisions != 0) | is_dense[owner])
-    segment, decision = owner[place], decisions[place]
+    has_word = decisions != 0
+    for index in np.flatnonzero(is_dense):
+        has_word[starts[index] : ends[index]] = True
+    place = np.flatnonzero(has_word)
+    segment, decision = np.searchsorted(ends, place, side="right"), decisions[place]
     dense = is_dense[segment]
     order = np.maximum(orders, 0)
     m = order[segment]

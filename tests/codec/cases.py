@@ -82,9 +82,8 @@ def tells_the_truth(knowledge: Knowledge, coefficients: NDArray[np.int16]) -> bo
     Args:
         coefficients: clipped, int16 ``[height, width, channels]``.
     """
-    scanned = coefficients.reshape(knowledge.magnitudes.shape)[knowledge.plan.scan]
-    magnitudes = np.abs(scanned) >> knowledge.planes << knowledge.planes
-    signs = np.sign(scanned) * (magnitudes > 0)
+    magnitudes = np.abs(coefficients) >> knowledge.planes << knowledge.planes
+    signs = np.sign(coefficients) * (magnitudes > 0)
     return bool((knowledge.magnitudes == magnitudes).all() and (knowledge.signs == signs).all())
 
 

@@ -52,7 +52,8 @@ class _Grid:
         self.magnitude = [[0] * channels for _ in places]
         self.negative = [[False] * channels for _ in places]
         self.lowest = [[plane + 1 for plane in self.first] for _ in places]
-        self.scan = [(at, c) for at in sorted(places, key=self._rank) for c in range(channels)]
+        order = sorted(range(channels), key=lambda c: (-numbers["first"][c], c))
+        self.scan = [(at, c) for at in sorted(places, key=self._rank) for c in order]
 
     def _rank(self, at: int) -> tuple[int, int, int]:
         row, column = divmod(at, self.width)

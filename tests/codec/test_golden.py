@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pnc import belt
@@ -57,10 +56,8 @@ def expected(request: pytest.FixtureRequest) -> Case:
 
 def listed(knowledge: Knowledge) -> Known:
     """Value and lowest known plane of each coefficient, in raster order."""
-    values, planes = np.empty((2, *knowledge.magnitudes.shape), np.int64)
-    values[knowledge.plan.scan] = knowledge.signs * knowledge.magnitudes
-    planes[knowledge.plan.scan] = knowledge.planes
-    return list(zip(values.ravel().tolist(), planes.ravel().tolist(), strict=True))
+    values = knowledge.signs * knowledge.magnitudes
+    return list(zip(values.ravel().tolist(), knowledge.planes.ravel().tolist(), strict=True))
 
 
 def ours(case: Case, stream: bytes) -> Known:

@@ -102,6 +102,12 @@ def rank(plan: PlanePlan, at: int) -> tuple[int, int, int]:
     return -level, (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2, at
 
 
+def places(plan: PlanePlan, indices: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Position and channel of each index of an arrangement."""
+    position, column = np.divmod(indices, plan.grid.num_channels)
+    return list(zip(position.tolist(), plan.channels[column].tolist(), strict=True))
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
 def test_the_classes_are_those_of_the_page(
@@ -114,22 +120,22 @@ def test_the_classes_are_those_of_the_page(
     plane = int(rng.integers(0, max(first), endpoint=True))
     magnitudes = rng.integers(0, plan.limits + 1, grid.shape) * rng.integers(0, 2, grid.shape)
     known = (magnitudes >> plane + 1 << plane + 1).astype(np.int16)
-    classes: list[list[int]] = [[] for _ in range(NUM_CLASSES)]
+    classes: list[list[tuple[int, int]]] = [[] for _ in range(NUM_CLASSES)]
     refined = []
-    for number, at in enumerate(sorted(range(height * width), key=lambda at: rank(plan, at))):
+    for at in sorted(range(height * width), key=lambda at: rank(plan, at)):
         row, column = divmod(at, width)
-        for channel in range(num_channels):
+        for channel in sorted(range(num_channels), key=lambda c: (-first[c], c)):
             if first[channel] < plane:
                 continue
-            index = number * num_channels + channel
+            index = (at, channel)
             if known[row, column, channel]:
                 refined.append(index)
             else:
                 classes[class_of(plan, plane, row, column, channel, known)].append(index)
-    found = plan.arrange(plane, known.reshape(-1, num_channels)[plan.scan])
+    found = plan.arrange(plane, plan.in_order(known))
     assert found.lengths.tolist() == [len(members) for members in classes]
-    assert found.undecided.tolist() == [index for members in classes for index in members]
-    assert found.refined.tolist() == refined
+    assert places(plan, found.undecided) == [index for members in classes for index in members]
+    assert places(plan, found.refined) == refined
 
 
 def test_sums_as_large_as_they_can_be_are_exact() -> None:
@@ -167,7 +173,7 @@ def cuts(plan: PlanePlan, data: bytes, step: int = 1) -> Iterator[Knowledge]:
 def test_every_cut_tells_the_truth_and_nothing_is_taken_back(case: Case) -> None:
     plan, coefficients = plan_of(case).whole, coefficients_of(case)
     data = encode_planes(plan, coefficients)
-    last = np.broadcast_to(np.array(plan.first_planes) + 1, (len(plan.scan), case["channels"]))
+    last = np.broadcast_to(np.array(plan.first_planes) + 1, plan.grid.shape)
     num_bits = 0
     for num_bytes, knowledge in enumerate(cuts(plan, data)):
         assert tells_the_truth(knowledge, coefficients)
@@ -268,9 +274,10 @@ def one_plane(order: int, length: int = 3) -> PlanePlan:
     ],
 )
 def test_code_words_are_those_of_the_page(data: bytes, expected: list[int]) -> None:
-    knowledge = decode_planes(one_plane(2), data)
+    plan = one_plane(2)
+    knowledge = decode_planes(plan, data)
     assert knowledge.is_complete
-    assert (knowledge.signs * knowledge.magnitudes).ravel().tolist() == expected
+    assert (knowledge.signs * knowledge.magnitudes).ravel()[plan.scan].tolist() == expected
 
 
 @pytest.mark.parametrize("data", [b"\xe0", b"\xba"])
@@ -309,14 +316,11 @@ def test_restored_values_lie_in_their_intervals() -> None:
         values, spread = knowledge.restore(points)
         assert values.dtype == spread.dtype == np.float32
         assert values.shape == spread.shape == plan.grid.shape
-        planes = np.empty_like(knowledge.planes)
-        planes[plan.scan] = knowledge.planes
-        assert spread == pytest.approx(np.exp2(planes.reshape(spread.shape)) / plan.grid.scale)
+        widths = np.exp2(knowledge.planes.astype(np.float32))
+        assert spread == pytest.approx(widths / plan.grid.scale)
         assert (np.abs(values - true) <= 1.001 * spread).all()
-        magnitudes = np.empty_like(knowledge.magnitudes)
-        magnitudes[plan.scan] = knowledge.magnitudes
-        magnitudes = magnitudes.reshape(spread.shape)
-        offset = 0.25 * np.exp2(planes.reshape(spread.shape)) * (magnitudes > 0)
+        magnitudes = knowledge.magnitudes
+        offset = 0.25 * widths * (magnitudes > 0)
         assert np.abs(values) * plan.grid.scale == pytest.approx(magnitudes + offset, rel=1e-5)
 
 
