@@ -231,7 +231,7 @@ class AutoencoderTrainer(keras.Model):
         training: bool = True,
     ) -> Any:
         """Squared error over 1,000, or the judge's loss."""
-        pictures, *views = x[0], *x[2:]
+        pictures, views = x[0], x[2:]
         if self._judge is None:
             mse = ops.mean(ops.square(pictures - y_pred))
             terms = {"loss": mse / 1000.0, "mse": mse}
@@ -256,7 +256,7 @@ def batches(images: Pictures, cuts: Cuts, config: AutoencoderConfig) -> Callable
             top, left = rng.integers(0, PICTURE_SIZE - config.window + 1, 2)
             crops = crops[:, top : top + config.window, left : left + config.window]
         pictures = crops.astype(np.float32)
-        x = (pictures, cuts.random(config.batch_size, rng))
+        x: tuple[NDArray[np.float32], ...] = (pictures, cuts.random(config.batch_size, rng))
         if config.loss == "features":
             x = (*x, random_views(config.batch_size, rng))
         return x, pictures[:, 0, 0, 0]

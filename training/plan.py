@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from pnc.codec.coefficients import BLOCK, TOP_PLANE, CoefficientGrid
 from pnc.codec.plan import CodingPlan, make_plan
-from pnc.codec.planes import PlanePlan, decode_planes, encode_planes
+from pnc.codec.plane_coder import decode_planes, encode_planes
+from pnc.codec.planes import PlanePlan
 from pnc.codec.regions import is_divisible, region_places
 from training.planes import SEGMENTS, fit_planes, segment_turn
 

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from pnc.codec.coefficients import TOP_PLANE, second_transform
 from pnc.codec.decoder import VALUE_BITS
 from pnc.codec.plan import CodingPlan
-from pnc.codec.planes import FRACTION_BITS, LIKELIEST, NUM_CLASSES, PlanePlan
+from pnc.codec.planes import (
+    FRACTION_BITS,
+    LIKELIEST,
+    NUM_CLASSES,
+    PlanePlan,
+)
 from pnc.codec.regions import region_places
 from training.planes import SEGMENTS
 

@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
-from pnc.codec.planes import FRACTION_BITS, NUM_CLASSES, PlanePlan, PlanePrior
+from pnc.codec.planes import (
+    FRACTION_BITS,
+    NUM_CLASSES,
+    PlanePlan,
+    PlanePrior,
+)
 from pnc.codec.runs import MAX_ORDER, best_order
 
 SEGMENTS = NUM_CLASSES + 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
+from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
+from pnc.codec.planes import PlanePlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 
 VERSION = 2

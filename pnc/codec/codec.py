@@ -24,7 +24,7 @@ from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
 from pnc.codec.image import PictureLike, load_picture
 from pnc.codec.packetizer import check_mtu, cut_chains, decode_packets, packetize
-from pnc.codec.planes import Segment
+from pnc.codec.plane_coder import Segment
 
 __all__ = ["Codec", "Prediction", "Segment", "StreamInfo"]
 

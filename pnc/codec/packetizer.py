@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from pnc.codec.bitstream import MAX_STREAM_BYTES, VERSION
 from pnc.codec.plan import CodingPlan
-from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
+from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
+from pnc.codec.planes import PlanePlan
 from pnc.codec.regions import NUM_REGIONS
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 

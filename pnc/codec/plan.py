@@ -32,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
-from pnc.codec.planes import Knowledge, PlanePlan, PlanePrior
+from pnc.codec.plane_coder import Knowledge
+from pnc.codec.planes import PlanePlan, PlanePrior
 from pnc.codec.regions import NUM_REGIONS, is_divisible, region_places
 from pnc.errors import CheckpointError
 

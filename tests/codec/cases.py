@@ -12,12 +12,15 @@ from pnc.codec.bitstream import encode_stream
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
 from pnc.codec.packetizer import packetize
 from pnc.codec.plan import CodingPlan, make_plan
-from pnc.codec.planes import NUM_CLASSES, Knowledge, PlanePlan, PlanePrior
+from pnc.codec.plane_coder import Knowledge
+from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
+from pnc.codec.runs import DENSE, MAX_ORDER
 
 Case = dict[str, Any]
 Values = NDArray[np.float32]
 
 CHECKPOINT_ID = "0badcafe"
+LARGEST = 32_767
 MTUS = (32, 64, 244)
 
 
@@ -140,6 +143,46 @@ def random_planes(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> P
         for plane in range(max(first) + 1)
     )
     return PlanePlan(grid, first, priors)
+
+
+def make_grid(height: int, width: int, num_channels: int) -> CoefficientGrid:
+    scale = np.ones((height, width, num_channels), np.float32)
+    return CoefficientGrid(height, width, num_channels, 128, (), scale)
+
+
+def loud_plan(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> PlanePlan:
+    """Priors with numbers as large as they can be."""
+    rng = np.random.default_rng(seed)
+    channels = grid.num_channels
+
+    def numbers(*shape: int) -> NDArray[np.int16]:
+        size = int(rng.choice([3, 100, LARGEST]))
+        return rng.integers(-size, size, shape, endpoint=True).astype(np.int16)
+
+    priors = tuple(
+        PlanePrior(
+            numbers(channels, channels),
+            numbers(channels),
+            numbers(*grid.shape),
+            tuple(rng.integers(DENSE, MAX_ORDER, NUM_CLASSES, endpoint=True).tolist()),
+            int(rng.integers(0, NUM_CLASSES, endpoint=True)),
+        )
+        for _ in range(max(first) + 1)
+    )
+    return PlanePlan(grid, first, priors)
+
+
+def one_plane(order: int, length: int = 3) -> PlanePlan:
+    """One plane, one channel; all coefficients are of class 13."""
+    grid = make_grid(1, length, 1)
+    prior = PlanePrior(
+        np.zeros((1, 1), np.int16),
+        np.zeros(1, np.int16),
+        np.zeros(grid.shape, np.int16),
+        (order,) * NUM_CLASSES,
+        0,
+    )
+    return PlanePlan(grid, (0,), (prior,))
 
 
 def make_random(

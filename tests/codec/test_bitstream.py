@@ -18,7 +18,8 @@ from pnc.codec.bitstream import (
     encode_stream,
 )
 from pnc.codec.coefficients import CoefficientGrid
-from pnc.codec.planes import NUM_CLASSES, Knowledge, PlanePlan, PlanePrior
+from pnc.codec.plane_coder import Knowledge
+from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
 from pnc.codec.runs import DENSE
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 from tests.codec.cases import (

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pnc.codec.bitstream import HEADER_BYTES, VERSION, decode_stream
 from pnc.codec.codec import Codec
 from pnc.codec.image import encode_png
-from pnc.codec.planes import Knowledge
+from pnc.codec.plane_coder import Knowledge
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError, ImageError
 from tests.codec.cases import tells_the_truth
 from tests.codec.test_bitstream import is_possible, mutated

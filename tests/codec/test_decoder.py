@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pnc.codec.bitstream import decode_stream
 from pnc.codec.codec import Codec
 from pnc.codec.decoder import Decoder, received
-from pnc.codec.planes import Knowledge
+from pnc.codec.plane_coder import Knowledge
 from pnc.errors import CheckpointError
 from tests.codec.altered import altered
 from tests.codec.cases import CASES, plan_of

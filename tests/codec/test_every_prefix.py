@@ -11,7 +11,7 @@ import pytest
 from pnc import belt
 from pnc.codec.bitstream import decode_stream
 from pnc.codec.codec import Codec
-from pnc.codec.planes import Knowledge
+from pnc.codec.plane_coder import Knowledge
 from tests.codec.cases import tells_the_truth
 
 NUM_STREAMS = 100

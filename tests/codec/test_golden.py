@@ -20,7 +20,7 @@ from pnc import belt
 from pnc.codec.bitstream import HEADER_BYTES, MAGIC, MAX_STREAM_BYTES, VERSION, decode_stream
 from pnc.codec.codec import Codec
 from pnc.codec.packetizer import MIN_MTU_BYTES, PACKET_MAGIC, cut_chains, decode_packets
-from pnc.codec.planes import Knowledge
+from pnc.codec.plane_coder import Knowledge
 from pnc.errors import BitstreamError
 from tests.codec import reference_decoder
 from tests.codec.cases import (

@@ -25,7 +25,8 @@ from pnc.codec.packetizer import (
     parse_packet,
 )
 from pnc.codec.plan import CodingPlan
-from pnc.codec.planes import Knowledge, PlanePlan, decode_planes, encode_planes
+from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
+from pnc.codec.planes import PlanePlan
 from pnc.codec.regions import NUM_REGIONS
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 from tests.codec.cases import (

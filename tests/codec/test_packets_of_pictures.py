@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pnc.codec.bitstream import HEADER_BYTES
 from pnc.codec.codec import Codec
 from pnc.codec.packetizer import decode_packets, parse_packet
-from pnc.codec.planes import Knowledge
+from pnc.codec.plane_coder import Knowledge
 from pnc.codec.regions import NUM_REGIONS
 from pnc.errors import ConfigError
 

@@ -17,7 +17,7 @@ from pnc.codec import plan as module
 from pnc.codec.bitstream import HEADER_BYTES
 from pnc.codec.coefficients import TOP_PLANE
 from pnc.codec.plan import CodingPlan, make_plan, plan_from_bytes, plan_to_bytes
-from pnc.codec.planes import Knowledge, decode_planes, encode_planes
+from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
 from pnc.codec.regions import NUM_REGIONS
 from pnc.errors import CheckpointError
 from tests.codec.cases import CASES, Case, plan_of, stream_of

@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pnc.codec.decoder import received
-from pnc.codec.planes import Knowledge, PlanePlan, decode_bits, plane_bits
+from pnc.codec.plane_coder import Knowledge, decode_bits, plane_bits
+from pnc.codec.planes import PlanePlan
 from training.plan import FittedPlan, fit_plan
 from training.plane_drop import PlaneDrop, StreamDrop
 from training.planes import SEGMENTS, segment_turn
@@ -15,9 +16,9 @@ def make_plan(seed: int = 0) -> tuple[FittedPlan, NDArray[np.uint8]]:
     generator = np.random.default_rng(seed)
     scale = generator.uniform(0.7, 1.3, (8, 8, 6)).astype(np.float32)
     energy = generator.gamma(0.6, 6.0, (40, 8, 8, 1))
-    symbols = 128 + generator.normal(0, 1, (40, 8, 8, 6)) * energy
-    symbols[..., 0] = 128 + generator.normal(0, 40, (40, 1, 1))
-    symbols = np.clip(symbols, 0, 255).astype(np.uint8)
+    numbers = 128 + generator.normal(0, 1, (40, 8, 8, 6)) * energy
+    numbers[..., 0] = 128 + generator.normal(0, 40, (40, 1, 1))
+    symbols = np.clip(numbers, 0, 255).astype(np.uint8)
     return fit_plan(symbols, 128, scale), symbols
 
 
