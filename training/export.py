@@ -34,8 +34,8 @@ from training.plan import fit_plan
 CALIBRATION_PICTURES = 64
 """Pictures that fix the ranges of the integer encoder's middle layers."""
 
-PLAN_PICTURES = 600
-"""Training pictures that the coding plan is fitted to: 150,000 symbols a channel."""
+PLAN_PICTURES = 400
+"""Training pictures that the coding plan is fitted to: 100,000 symbols a channel."""
 
 PARITY_PICTURES = 64
 """Pictures on which the exported encoder is compared with the trained one."""

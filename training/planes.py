@@ -100,14 +100,28 @@ def _predict(
         if channel in above:
             features.append(around[..., channel, None])
         x = np.concatenate(features, axis=-1)[here]
-        gram = (x.T @ x).astype(np.float64) + RIDGE * len(x) * np.eye(x.shape[1])
-        solved = np.linalg.solve(gram, (x.T @ target[here]).astype(np.float64)) * scale
+        moments = _moments(np.concatenate([x, target[here][:, None]], axis=1))
+        gram = moments[:-1, :-1] + RIDGE * len(x) * np.eye(x.shape[1])
+        solved = np.linalg.solve(gram, moments[:-1, -1]) * scale
         weights = np.clip(np.rint(solved), -32767, 32767).astype(np.int16)
         prior.weights[above, channel] = weights[: len(above)]
         prior.bias[..., channel] = weights[len(above)]
         if channel in above:
             prior.neighbours[channel] = weights[-1]
     return prior
+
+
+def _moments(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``x.T @ x`` from blocks of rows, each so small that BLAS starts no threads for it."""
+    size = max(1, (1 << 18) // x.shape[1] ** 2)
+    num_blocks = -(-len(x) // size)
+    blocks = np.zeros((num_blocks * size, x.shape[1]), np.float32)
+    blocks[: len(x)] = x
+    blocks = blocks.reshape(num_blocks, size, -1)
+    moments: NDArray[np.float64] = np.matmul(blocks.transpose(0, 2, 1), blocks).sum(
+        axis=0, dtype=np.float64
+    )
+    return moments
 
 
 def _around(fields: NDArray[np.float32]) -> NDArray[np.float32]:

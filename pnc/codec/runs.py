@@ -38,13 +38,17 @@ _DENSE_DECISION = {"0": 1, "10": -1, "11": 0}
 
 
 def best_order(share: float) -> int:
-    """The order that costs least where this share of the decisions is yes."""
+    """The order that costs least where this share of the decisions is yes.
+
+    A run of geometric length reaches ``2**m`` with probability ``(1 - share) ** 2**m``, and so on.
+    """
     if share > 0.5:
         return DENSE
-    runs = np.arange(1 << 16)
-    probability = share * (1 - share) ** runs
-    costs = [float(probability @ ((runs >> m) + m + 2)) for m in range(MAX_ORDER + 1)]
-    return int(np.argmin(costs)) if share > 0 else MAX_ORDER
+    if share <= 0:
+        return MAX_ORDER
+    long = (1 - share) ** 2.0 ** np.arange(MAX_ORDER + 1)
+    costs = long / (1 - long) + np.arange(MAX_ORDER + 1)
+    return int(np.argmin(costs))
 
 
 def encode_segments(
