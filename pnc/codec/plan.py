@@ -155,7 +155,7 @@ def plan_to_bytes(plan: CodingPlan) -> bytes:
             ),
         }
     file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
+    np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
