@@ -66,7 +66,7 @@ class Encoder(Protocol):
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
-        by_region: bool = True,
+        redundancy: float = 0.0,
     ) -> list[bytes]:
         """Return the packets of a picture."""
 
@@ -368,7 +368,7 @@ class Camera:
         reporter: Told about pictures that cannot be read.
         mtu_bytes: Largest packet, bytes.
         max_bytes: Longest stream, bytes; None: as the checkpoint makes it.
-        by_region: Whether a packet needs only those of its region, see :meth:`pnc.Codec.packetize`.
+        redundancy: Repairs for each piece of a stream, see :meth:`pnc.Codec.packetize`.
         clock: The clock of the times passed to :meth:`request`.
     """
 
@@ -380,7 +380,7 @@ class Camera:
         *,
         mtu_bytes: int,
         max_bytes: int | None = None,
-        by_region: bool = False,
+        redundancy: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -388,7 +388,7 @@ class Camera:
         self._reporter = reporter
         self._mtu_bytes = mtu_bytes
         self._max_bytes = max_bytes
-        self._by_region = by_region
+        self._redundancy = redundancy
         self._clock = clock
         self._changed = threading.Condition()
         self._due: float | None = None
@@ -467,7 +467,7 @@ class Camera:
                     picture.content,
                     self._mtu_bytes,
                     max_bytes=self._max_bytes,
-                    by_region=self._by_region,
+                    redundancy=self._redundancy,
                 )
             except ImageError as error:
                 self._source.reject(picture)

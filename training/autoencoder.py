@@ -121,7 +121,7 @@ class Autoencoder:
         self._cuts = (
             StreamCuts(fitted)
             if self.architecture.tells_received
-            else FeatureCuts(channels, fitted.whole_bytes.sum() / channels)
+            else FeatureCuts(channels, fitted.segment_bytes.sum() / channels)
         )
 
     @property
@@ -182,8 +182,7 @@ class Autoencoder:
             folder / "autoencoder.json",
             {
                 "architecture": self.architecture.name,
-                "whole_bytes": fitted.whole_bytes.tolist(),
-                "region_bytes": fitted.region_bytes.tolist(),
+                "segment_bytes": fitted.segment_bytes.tolist(),
             },
         )
 
@@ -194,9 +193,8 @@ class Autoencoder:
         autoencoder = cls(ARCHITECTURES[record["architecture"]])
         autoencoder.encoder.load_weights(folder / "encoder.weights.h5")
         autoencoder.decoder.load_weights(folder / "decoder.weights.h5")
-        sizes = (np.asarray(record[name]) for name in ("whole_bytes", "region_bytes"))
         plan = plan_from_bytes((folder / PLAN).read_bytes())
-        autoencoder._set_plan(FittedPlan(plan, *sizes))
+        autoencoder._set_plan(FittedPlan(plan, np.asarray(record["segment_bytes"])))
         return autoencoder
 
 

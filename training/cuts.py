@@ -1,4 +1,4 @@
-"""Where training cuts what the encoder made: random byte budgets and lost packets, or features."""
+"""Where training cuts what the encoder made: random byte budgets, or features."""
 
 from __future__ import annotations
 
@@ -10,21 +10,12 @@ from keras import ops
 from numpy.typing import NDArray
 
 from training.plan import FittedPlan
-from training.plane_drop import StreamDrop
+from training.plane_drop import PlaneDrop
 
 MIN_BUDGET_BYTES = 100
 """Smallest random byte budget: less than two packets."""
 MAX_BUDGET_BYTES = 7000
 """Largest one: beyond it the picture is as good as it gets."""
-
-PACKET_SHARE = 0.25
-"""Share of the pictures that are cut as packets."""
-
-MAX_LOSS = 0.3
-"""Largest random share of lost packets."""
-
-PACKET_BYTES = 59
-"""What a packet of 64 bytes carries."""
 
 PUBLISHED_BITS = 6
 """The published scheme sends six of eight bits of each feature."""
@@ -46,59 +37,31 @@ class Cuts(Protocol):
 class StreamCuts:
     """Of the bitstream: after a number of bytes that is uniform in its logarithm.
 
-    A share of the pictures is coded by regions, of which packets get lost.
-
     Args:
         fitted: the plan with its sizes.
     """
 
     def __init__(self, fitted: FittedPlan) -> None:
-        self._fitted = fitted
-        self._drop = StreamDrop(fitted.plan)
+        self._ends = np.concatenate([[0.0], np.cumsum(fitted.segment_bytes)])
+        self._drop = PlaneDrop(fitted.plan)
 
     def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """See :class:`Cuts`."""
         bounds = np.log(MIN_BUDGET_BYTES), np.log(MAX_BUDGET_BYTES)
-        budgets = np.exp(rng.uniform(*bounds, count))
-        num_regions = len(self._fitted.plan.regions)
-        cuts = np.zeros((count, 1 + num_regions), np.float32)
-        cuts[:, 0] = _segments_at(self._fitted.whole_bytes, budgets)
-        if num_regions:
-            arrived = _arrived_bytes(budgets, num_regions, rng)
-            cuts[:, 1:] = _segments_at(self._fitted.region_bytes, arrived)
-            cuts[rng.random(count) < PACKET_SHARE, 0] = -1.0
-        return cuts
+        return self._segments(np.exp(rng.uniform(*bounds, count)))
 
     def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
         """See :class:`Cuts`."""
-        cuts = np.zeros((count, 1 + len(self._fitted.plan.regions)), np.float32)
-        cuts[:, 0] = _segments_at(self._fitted.whole_bytes, np.array(num_bytes))
-        return cuts
+        return self._segments(np.full(count, num_bytes))
+
+    def _segments(self, num_bytes: NDArray[np.float64]) -> NDArray[np.float32]:
+        whole = np.interp(num_bytes, self._ends, np.arange(len(self._ends)))
+        return whole.astype(np.float32)
 
     def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
         """See :class:`Cuts`."""
         restored, received = self._drop(values, cuts)
         return restored, received
-
-
-def _segments_at(
-    segment_bytes: NDArray[np.float64], num_bytes: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    ends = np.concatenate([[0.0], np.cumsum(segment_bytes)])
-    segments: NDArray[np.float64] = np.interp(num_bytes, ends, np.arange(len(ends)))
-    return segments
-
-
-def _arrived_bytes(
-    budgets: NDArray[np.float64], num_regions: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Bytes of each region before its first lost packet: ``[n, regions]``."""
-    loss = rng.uniform(0.0, MAX_LOSS, (len(budgets), 1))
-    before_loss = rng.geometric(np.maximum(loss, 1e-9), (len(budgets), num_regions)) - 1
-    arrived: NDArray[np.float64] = np.minimum(
-        before_loss * float(PACKET_BYTES), budgets[:, None] / num_regions
-    )
-    return arrived
 
 
 @keras.saving.register_keras_serializable("pnc")

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import BLOCK, TOP_PLANE, CoefficientGrid
-from pnc.codec.plan import CodingPlan, make_plan
+from pnc.codec.plan import CodingPlan
 from pnc.codec.plane_coder import decode_planes, encode_planes
 from pnc.codec.planes import PlanePlan
-from pnc.codec.regions import is_divisible, region_places
 from training.planes import SEGMENTS, fit_planes, segment_turn
 
 SMOOTH_CORRELATION = 0.7
@@ -33,14 +32,12 @@ class FittedPlan:
 
     Attributes:
         plan: what encoder and decoder share.
-        whole_bytes: float64 ``[segments]``: mean size of each segment of a whole picture, the
-            highest plane first, :data:`training.planes.SEGMENTS` a plane.
-        region_bytes: the same of one region; empty where there are none.
+        segment_bytes: float64 ``[segments]``: mean size of each segment of a picture, the highest
+            plane first, :data:`training.planes.SEGMENTS` a plane.
     """
 
     plan: CodingPlan
-    whole_bytes: NDArray[np.float64]
-    region_bytes: NDArray[np.float64]
+    segment_bytes: NDArray[np.float64]
 
 
 def fit_plan(
@@ -59,20 +56,10 @@ def fit_plan(
     smooth = smooth_channels(symbols)
     scale = np.ones(shape, np.float32) if scale is None else scale
     grid = CoefficientGrid(height, width, channels, zero_point, smooth, scale)
-    values = [grid.values(picture) for picture in symbols]
-    coefficients = np.stack([grid.forward(part) for part in values])
-    whole = fit_planes(grid, coefficients)
-    points = reconstruction_points(coefficients)
-    whole_bytes = segment_bytes(whole, coefficients[:SIZE_PICTURES])
-    if not is_divisible(height, width):
-        return FittedPlan(make_plan(whole, None, points), whole_bytes, np.zeros(0))
-    parts = []
-    for places in region_places(height, width):
-        part = grid.cut(places, height // 2, width // 2)
-        parts += [part.forward(v.reshape(-1, channels)[places].reshape(part.shape)) for v in values]
-    region = fit_planes(part, np.stack(parts))
-    region_bytes = segment_bytes(region, np.stack(parts[:: max(1, len(parts) // SIZE_PICTURES)]))
-    return FittedPlan(make_plan(whole, region, points), whole_bytes, region_bytes)
+    coefficients = np.stack([grid.forward(grid.values(picture)) for picture in symbols])
+    planes = fit_planes(grid, coefficients)
+    plan = CodingPlan(planes, reconstruction_points(coefficients))
+    return FittedPlan(plan, segment_bytes(planes, coefficients[:SIZE_PICTURES]))
 
 
 def smooth_channels(symbols: NDArray[np.uint8]) -> tuple[int, ...]:

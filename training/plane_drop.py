@@ -2,7 +2,7 @@
 
 Source of the idea: Koike-Akino, Wang, "Stochastic bottleneck" (arXiv 2005.02870), used by RTSS'23
 on whole features. Here the tail is cut between the segments of the bitstream's own bit planes or
-inside one, after the very predictions that order them; and for packets, in each region elsewhere.
+inside one, after the very predictions that order them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, second_transform
 from pnc.codec.decoder import VALUE_BITS
@@ -21,22 +20,20 @@ from pnc.codec.planes import (
     FRACTION_BITS,
     LIKELIEST,
     NUM_CLASSES,
-    PlanePlan,
 )
-from pnc.codec.regions import region_places
 from training.planes import SEGMENTS
 
 
 @keras.saving.register_keras_serializable("pnc")
-class StreamDrop(keras.layers.Layer):
-    """Codes values as the bitstream does and keeps what a cut stream or a set of packets holds.
+class PlaneDrop(keras.layers.Layer):
+    """Codes values as the bitstream does and keeps what the beginning of a stream holds.
 
     Args:
         plan: how pictures are coded.
 
-    Call arguments: values float ``[n, h, w, c]``, symbols without their zero point; cuts float
-    ``[n, 1 + regions]``, see :class:`PlaneDrop`: of the whole picture and of each region. Where the
-    first one is negative, the picture is coded by regions, else as a whole.
+    Call arguments: values float ``[n, h, w, c]``; cuts float ``[n]``: the number of segments that
+    arrived, :data:`training.planes.SEGMENTS` a plane from the highest plane on; the fraction is
+    the part of the next segment, in scan order.
 
     Returns:
         Restored values, and how much of each arrived (see :func:`pnc.codec.decoder.received`), both
@@ -45,70 +42,17 @@ class StreamDrop(keras.layers.Layer):
 
     def __init__(self, plan: CodingPlan, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._plan = plan
-        self._whole = PlaneDrop(plan.whole, plan.points)
-        self._region = PlaneDrop(plan.regions[0], plan.points) if plan.regions else None
-
-    def call(self, values: Any, cuts: Any) -> tuple[Any, Any]:
-        """See the class."""
-        found = self._whole(values, cuts[:, 0])
-        if self._region is not None:
-            by_region = ops.reshape(cuts[:, 0] < 0, (-1, 1, 1, 1))
-            pairs = zip(found, self._drop_regions(values, cuts[:, 1:]), strict=True)
-            found = tuple(ops.where(by_region, region, whole) for whole, region in pairs)
-        restored, spread = found
-        return restored, 1.0 - ops.log2(spread) / VALUE_BITS
-
-    def _drop_regions(self, values: Any, cuts: Any) -> tuple[Any, ...]:
-        height, width, channels = self._plan.grid.shape
-        places = region_places(height, width)
-        small = (-1, height // 2, width // 2, channels)
-        flat = ops.reshape(values, (-1, height * width, channels))
-        parts = ops.reshape(ops.take(flat, places.ravel(), axis=1), small)
-        scales = np.stack([region.grid.scale for region in self._plan.regions])
-        scale = ops.tile(ops.convert_to_tensor(scales), (ops.shape(values)[0], 1, 1, 1))
-        back = np.argsort(places.ravel())
-        whole = (-1, height, width, channels)
-        assert self._region is not None
-        return tuple(
-            ops.reshape(
-                ops.take(ops.reshape(found, (-1, height * width, channels)), back, axis=1), whole
-            )
-            for found in self._region(parts, ops.reshape(cuts, (-1,)), scale)
-        )
-
-
-@keras.saving.register_keras_serializable("pnc")
-class PlaneDrop(keras.layers.Layer):
-    """Codes values as one chain of the bitstream and keeps what its beginning holds.
-
-    Args:
-        plan: the order.
-        points: float32 ``[channels, 13]``: where in its interval a magnitude that is known down to
-            a plane is put back, 0..1.
-
-    Call arguments: values float ``[n, h, w, c]``; cuts float ``[n]``: the number of segments that
-    arrived, :data:`training.planes.SEGMENTS` a plane from the highest plane on; the fraction is
-    the part of the next segment, in scan order; scale ``[n, h, w, c]``, the plan's if absent.
-
-    Returns:
-        Restored values and how uncertain each is, both float ``[n, h, w, c]``.
-    """
-
-    def __init__(self, plan: PlanePlan, points: NDArray[np.float32], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        grid = plan.grid
-        self._plan = plan
-        priors = plan.priors
+        self._plan = plan.planes
+        grid, priors = plan.grid, plan.planes.priors
         self._weights = np.stack([prior.weights for prior in priors]).astype(np.float32)
         self._neighbours = np.stack([prior.neighbours for prior in priors]).astype(np.float32)
         self._bias = np.stack([prior.bias for prior in priors]).astype(np.float32)
         self._refined_after = np.array([prior.refined_after for prior in priors], np.float32)
-        self._points = points
-        self._first = np.array(plan.first_planes, np.float32)
+        self._points = plan.points
+        self._first = np.array(self._plan.first_planes, np.float32)
         self._smooth = np.isin(np.arange(grid.num_channels), grid.smooth).astype(np.float32)
         rank = np.empty(grid.height * grid.width, np.float32)
-        rank[plan.scan] = (np.arange(len(rank)) + 0.5) / len(rank)
+        rank[self._plan.scan] = (np.arange(len(rank)) + 0.5) / len(rank)
         self._rank = rank.reshape(1, grid.height, grid.width, 1)
 
     @property
@@ -116,10 +60,9 @@ class PlaneDrop(keras.layers.Layer):
         """Segments of a whole stream."""
         return SEGMENTS * len(self._plan.priors)
 
-    def call(self, values: Any, cuts: Any, scale: Any = None) -> tuple[Any, Any]:
+    def call(self, values: Any, cuts: Any) -> tuple[Any, Any]:
         """See the class."""
-        if scale is None:
-            scale = ops.convert_to_tensor(self._plan.grid.scale)
+        scale = ops.convert_to_tensor(self._plan.grid.scale)
         coefficients = self._transform(values) * scale
         planes = self._known_planes(ops.stop_gradient(coefficients), cuts)
         whole, limit = self._whole(ops.stop_gradient(coefficients))
@@ -136,7 +79,8 @@ class PlaneDrop(keras.layers.Layer):
         through = coefficients * arrived
         restored = ops.stop_gradient(restored) + (through - ops.stop_gradient(through))
         spread = self._transform(ops.square(unit / scale), back=True, squared=True)
-        return self._transform(restored / scale, back=True), ops.sqrt(spread)
+        received = 1.0 - ops.log2(ops.sqrt(spread)) / VALUE_BITS
+        return self._transform(restored / scale, back=True), received
 
     def _whole(self, coefficients: Any) -> tuple[Any, Any]:
         limit = ops.convert_to_tensor(self._plan.limits.astype(np.float32))

@@ -32,7 +32,7 @@ def encode_stream(
     """Code one picture.
 
     Args:
-        plan: the checkpoint's, for the whole grid.
+        plan: the checkpoint's.
         checkpoint_id: eight hexadecimal digits.
         values: float32 ``[height, width, channels]``, symbols without their zero point.
         max_bytes: length of the stream at most, header included.
@@ -51,7 +51,7 @@ def decode_stream(plan: PlanePlan, checkpoint_id: str, stream: bytes) -> Knowled
     """Decode any prefix of a stream, the empty one included.
 
     Args:
-        plan: the checkpoint's, for the whole grid.
+        plan: the checkpoint's.
         checkpoint_id: eight hexadecimal digits.
         stream: the bytes that arrived.
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pnc.codec.bitstream import (
     HEADER_BYTES,
     MAGIC,
-    MAX_STREAM_BYTES,
     VERSION,
+    check_header,
     decode_stream,
     encode_stream,
 )
@@ -23,10 +23,13 @@ from pnc.codec.classifier import Classifier, Prediction
 from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
 from pnc.codec.image import PictureLike, load_picture
-from pnc.codec.packetizer import check_mtu, cut_chains, decode_packets, packetize
+from pnc.codec.packetizer import check_packets, join_packets, packetize
 from pnc.codec.plane_coder import Segment
 
 __all__ = ["Codec", "Prediction", "Segment", "StreamInfo"]
+
+REDUNDANCY = 0.25
+"""Repairs for each piece unless told otherwise: what a fifth of the packets lost calls for."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,9 @@ class Codec:
             ImageError: the picture cannot be read.
             ConfigError: ``max_bytes`` leaves no room for the stream's header.
         """
-        plan = self.checkpoint.plan.whole
-        return encode_stream(plan, self.checkpoint.id, self._values(picture), max_bytes)
-
-    def _values(self, picture: PictureLike) -> NDArray[np.float32]:
         symbols = self.encoder.encode(self.load_picture(picture))
-        return self.checkpoint.plan.grid.values(symbols)
+        plan = self.checkpoint.plan.planes
+        return encode_stream(plan, self.checkpoint.id, plan.grid.values(symbols), max_bytes)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Any prefix of a stream as a picture, uint8 RGB ``[224, 224, 3]``.
@@ -130,30 +130,25 @@ class Codec:
             CorruptBitstreamError: it is no stream.
         """
         plan = self.checkpoint.plan
-        knowledge = decode_stream(plan.whole, self.checkpoint.id, stream)
-        return self.decoder.decode(*plan.restore([knowledge]))
+        knowledge = decode_stream(plan.planes, self.checkpoint.id, stream)
+        return self.decoder.decode(*knowledge.restore(plan.points))
 
-    def packetize(self, stream: bytes, mtu_bytes: int, *, by_region: bool = True) -> list[bytes]:
+    def packetize(
+        self, stream: bytes, mtu_bytes: int, *, redundancy: float = REDUNDANCY
+    ) -> list[bytes]:
         """A stream, or a prefix of one, as packets in priority order.
 
         Args:
             mtu_bytes: largest packet, at least 32.
-            by_region: code the picture anew in four regions, so that a lost packet costs a part
-                of one; else the packets are the stream itself, and one needs all before it.
+            redundancy: repairs for each piece of the stream, 0 to 1, each of which makes up for a
+                lost packet before it; 0 where the link loses none.
 
         Raises:
             BitstreamError: another checkpoint made the stream, or it is none.
-            ConfigError: the MTU is too small.
+            ConfigError: the MTU is too small or the redundancy impossible.
         """
-        checkpoint, plan = self.checkpoint, self.checkpoint.plan
-        check_mtu(mtu_bytes)
-        knowledge = decode_stream(plan.whole, checkpoint.id, stream)
-        if not (by_region and plan.regions):
-            chain = stream[HEADER_BYTES:]
-            return cut_chains([chain], checkpoint.id, mtu_bytes, MAX_STREAM_BYTES)
-        values, _ = plan.restore([knowledge])
-        max_bytes = None if knowledge.is_complete else len(stream)
-        return packetize(plan, checkpoint.id, values, mtu_bytes, max_bytes)
+        check_header(self.checkpoint.id, stream)
+        return packetize(stream, mtu_bytes, redundancy=redundancy)
 
     def encode_packets(
         self,
@@ -161,26 +156,24 @@ class Codec:
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
-        by_region: bool = True,
+        redundancy: float = REDUNDANCY,
     ) -> list[bytes]:
-        """A picture as packets in priority order: for a device, which needs no stream.
+        """A picture as packets in priority order, without coding more than they hold.
 
         Args:
             picture: file, bytes of a file, array or Pillow image.
             mtu_bytes: largest packet, at least 32.
             max_bytes: all packets together; the whole picture if absent.
-            by_region: as for :meth:`packetize`.
+            redundancy: as for :meth:`packetize`.
 
         Raises:
             ImageError: the picture cannot be read.
-            ConfigError: the MTU is too small.
+            ConfigError: the MTU is too small or the redundancy impossible.
         """
-        checkpoint = self.checkpoint
-        check_mtu(mtu_bytes)
-        values = self._values(picture)
-        return packetize(
-            checkpoint.plan, checkpoint.id, values, mtu_bytes, max_bytes, by_region=by_region
-        )
+        check_packets(mtu_bytes, redundancy)
+        needed = None if max_bytes is None else max(max_bytes, HEADER_BYTES)
+        stream = self.encode(picture, max_bytes=needed)
+        return packetize(stream, mtu_bytes, max_bytes, redundancy=redundancy)
 
     def decode_packets(self, packets: Iterable[bytes]) -> NDArray[np.uint8]:
         """Any subset of a picture's packets, in any order, as a picture.
@@ -188,8 +181,7 @@ class Codec:
         Raises:
             BitstreamError: a packet is of another checkpoint, or is none.
         """
-        plan = self.checkpoint.plan
-        return self.decoder.decode(*plan.restore(decode_packets(plan, self.checkpoint.id, packets)))
+        return self.decode(join_packets(self.checkpoint.id, packets))
 
     def classify(self, picture: PictureLike, *, top: int = 5) -> list[Prediction]:
         """What is on a picture, likeliest class first.
@@ -216,7 +208,7 @@ class Codec:
             BitstreamError: another checkpoint made it, or it is none.
         """
         checkpoint = self.checkpoint
-        knowledge = decode_stream(checkpoint.plan.whole, checkpoint.id, stream)
+        knowledge = decode_stream(checkpoint.plan.planes, checkpoint.id, stream)
         return StreamInfo(
             len(stream), checkpoint.id, VERSION, tuple(knowledge.segments), knowledge.is_complete
         )

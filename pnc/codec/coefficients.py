@@ -14,7 +14,7 @@ Only the encoder's rounding decides a bit, so decoders need not agree on the las
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -132,13 +132,6 @@ class CoefficientGrid:
             part = back[:, :, self._smooth]
             back[:, :, self._smooth] = np.einsum("ai,abc,bj->ijc", down, part, across)
         return back
-
-    def cut(self, places: NDArray[np.intp], height: int, width: int) -> CoefficientGrid:
-        """The grid of some of the positions, given by their raster indices."""
-        scale = self.scale.reshape(-1, self.num_channels)[places]
-        return replace(
-            self, height=height, width=width, scale=scale.reshape(height, width, self.num_channels)
-        )
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pnc.codec.bitstream import encode_stream
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
 from pnc.codec.packetizer import packetize
-from pnc.codec.plan import CodingPlan, make_plan
+from pnc.codec.plan import CodingPlan
 from pnc.codec.plane_coder import Knowledge
 from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
 from pnc.codec.runs import DENSE, MAX_ORDER
@@ -22,6 +22,7 @@ Values = NDArray[np.float32]
 CHECKPOINT_ID = "0badcafe"
 LARGEST = 32_767
 MTUS = (32, 64, 244)
+REDUNDANCY = 0.4
 
 
 def planes_record(planes: PlanePlan) -> dict[str, Any]:
@@ -58,12 +59,8 @@ def plan_of(case: Case) -> CodingPlan:
     grid = CoefficientGrid(
         height, width, channels, case["zero_point"], tuple(case["smooth"]), scale
     )
-    region = None
-    if case["region"]:
-        corner = grid.cut(np.arange(height * width // 4), height // 2, width // 2)
-        region = planes_of(case["region"], corner)
     points = np.full((channels, TOP_PLANE + 1), 0.5, np.float32)
-    return make_plan(planes_of(case["whole"], grid), region, points)
+    return CodingPlan(planes_of(case, grid), points)
 
 
 def coefficients_of(case: Case) -> NDArray[np.int16]:
@@ -90,17 +87,11 @@ def tells_the_truth(knowledge: Knowledge, coefficients: NDArray[np.int16]) -> bo
     return bool((knowledge.magnitudes == magnitudes).all() and (knowledge.signs == signs).all())
 
 
-def region_coefficients_of(case: Case) -> list[NDArray[np.int16]]:
-    shape = (case["height"] // 2, case["width"] // 2, case["channels"])
-    return [np.array(region, np.int16).reshape(shape) for region in case["regions"]]
-
-
 def make_case(plan: CodingPlan, values: Values) -> Case:
     """Everything about a picture that a golden file holds."""
     grid = plan.grid
-    stream = encode_stream(plan.whole, CHECKPOINT_ID, values)
-    clip = plan.whole.limits
-    parts = plan.split(values) if plan.regions else []
+    stream = encode_stream(plan.planes, CHECKPOINT_ID, values)
+    clip = plan.planes.limits
     return {
         "height": grid.height,
         "width": grid.width,
@@ -108,21 +99,12 @@ def make_case(plan: CodingPlan, values: Values) -> Case:
         "zero_point": grid.zero_point,
         "smooth": list(grid.smooth),
         "scale": [round(float(number), 6) for number in grid.scale.ravel()],
-        "whole": planes_record(plan.whole),
-        "region": planes_record(plan.regions[0]) if plan.regions else None,
+        **planes_record(plan.planes),
         "id": CHECKPOINT_ID,
         "coefficients": np.clip(grid.forward(values), -clip, clip).ravel().tolist(),
-        "regions": [
-            np.clip(part_plan.grid.forward(part), -part_plan.limits, part_plan.limits)
-            .ravel()
-            .tolist()
-            for part_plan, part in zip(plan.regions, parts, strict=True)
-        ],
         "stream": stream.hex(),
         "packets": {
-            str(mtu): [
-                packet.hex() for packet in packetize(plan, CHECKPOINT_ID, values, mtu_bytes=mtu)
-            ]
+            str(mtu): [packet.hex() for packet in packetize(stream, mtu, redundancy=REDUNDANCY)]
             for mtu in MTUS
         },
     }
@@ -193,7 +175,7 @@ def make_random(
     spread: float = 20.0,
     seed: int = 0,
 ) -> Case:
-    """A picture of random values under random priors, by regions where the grid allows it."""
+    """A picture of random values under random priors."""
     rng = np.random.default_rng(seed)
     height, width, channels = shape
     scale = np.round(rng.uniform(0.25, 1.5, shape), 2).astype(np.float32)
@@ -201,12 +183,8 @@ def make_random(
     values = np.round(rng.laplace(0, spread, shape)).astype(np.float32)
     values = np.clip(values, -zero_point, 255 - zero_point)
     first = tuple(int(plane) for plane in rng.integers(2, 9, channels))
-    region = None
-    if height % 8 == 0 and width % 8 == 0:
-        corner = grid.cut(np.arange(height * width // 4), height // 2, width // 2)
-        region = random_planes(corner, first, seed + 1)
     points = np.full((channels, TOP_PLANE + 1), 0.5, np.float32)
-    return make_case(make_plan(random_planes(grid, first, seed), region, points), values)
+    return make_case(CodingPlan(random_planes(grid, first, seed), points), values)
 
 
 CASES: dict[str, Callable[[], Case]] = {

@@ -7,16 +7,20 @@ that each checks the other. A ``case`` is a parsed file of tests/golden/streams.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pnc.errors import BitstreamError, CorruptBitstreamError
 
-__all__ = ["Known", "decode_packets", "decode_stream"]
+__all__ = ["Known", "decode_packets", "decode_stream", "join_packets"]
 
 Known = tuple[int, int]
 """The signed value of a coefficient so far, and the lowest plane that is known of it."""
 
 MOST_BYTES = 131_072
+MOST_PACKETS = 16_384
+REACH = 64
+REPAIR = 32_768
 CLASSES = 14
 
 
@@ -42,17 +46,19 @@ class _Bits:
 
 
 class _Grid:
-    """One grid of coefficients, the whole one or a region, while its bits are read."""
+    """The grid of coefficients while its bits are read."""
 
-    def __init__(self, height: int, width: int, channels: int, numbers: dict[str, Any]) -> None:
-        self.height, self.width, self.channels = height, width, channels
-        self.numbers = numbers
-        self.first: list[int] = numbers["first"]
-        places = range(height * width)
-        self.magnitude = [[0] * channels for _ in places]
-        self.negative = [[False] * channels for _ in places]
+    def __init__(self, case: dict[str, Any]) -> None:
+        self.height: int = case["height"]
+        self.width: int = case["width"]
+        self.channels: int = case["channels"]
+        self.case = case
+        self.first: list[int] = case["first"]
+        places = range(self.height * self.width)
+        self.magnitude = [[0] * self.channels for _ in places]
+        self.negative = [[False] * self.channels for _ in places]
         self.lowest = [[plane + 1 for plane in self.first] for _ in places]
-        order = sorted(range(channels), key=lambda c: (-numbers["first"][c], c))
+        order = sorted(range(self.channels), key=lambda c: (-self.first[c], c))
         self.scan = [(at, c) for at in sorted(places, key=self._rank) for c in order]
 
     def _rank(self, at: int) -> tuple[int, int, int]:
@@ -91,21 +97,21 @@ class _Grid:
             else:
                 segments[self._class(plane, at, c, middle)].append((at, c))
         for j in range(CLASSES + 1):
-            if j == self.numbers["refined"][plane]:
+            if j == self.case["refined"][plane]:
                 for at, c in refined:
                     self.magnitude[at][c] += bits.take() << plane
                     self.lowest[at][c] = plane
             if j < CLASSES:
-                self._read_class(plane, segments[j], self.numbers["orders"][plane][j], bits)
+                self._read_class(plane, segments[j], self.case["orders"][plane][j], bits)
 
     def _class(self, plane: int, at: int, c: int, middle: list[list[int]]) -> int:
-        p: int = self.numbers["bias"][plane][at * self.channels + c]
+        p: int = self.case["bias"][plane][at * self.channels + c]
         for a in range(self.channels):
             if self.first[a] > plane:
-                p += self.numbers["weights"][plane][a][c] * middle[at][a]
+                p += self.case["weights"][plane][a][c] * middle[at][a]
         if self.first[c] > plane:
             around = sum(times * middle[near][c] for near, times in self._neighbours(at))
-            p += self.numbers["neighbours"][plane][c] * around
+            p += self.case["neighbours"][plane][c] * around
         q = max(p, 1)
         e = q.bit_length() - 1
         h = 2 * e + (1 if 2 * q >= 3 * 2**e else 0)
@@ -154,34 +160,24 @@ class _Grid:
                 done += 1
 
 
-def _check_header(case: dict[str, Any], data: bytes, kind: int, id_bytes: int) -> None:
-    """Check as much of a header as there is."""
+def _check_start(data: bytes, kind: int) -> None:
     if data and data[0] >> 4 != kind:
         raise CorruptBitstreamError(f"the first byte is 0x{data[0]:02X}, not 0x{kind:X}2")
     if data and data[0] & 15 != 2:
         raise BitstreamError(f"this is version {data[0] & 15}, not 2")
-    name = data[1 : 1 + id_bytes]
+
+
+def _check_id(case: dict[str, Any], name: bytes) -> None:
+    """Check as many bytes of an id as there are."""
     if name != bytes.fromhex(case["id"])[: len(name)]:
         raise BitstreamError("another checkpoint made this")
-
-
-def _whole(case: dict[str, Any], data: bytes) -> list[Known]:
-    grid = _Grid(case["height"], case["width"], case["channels"], case["whole"])
-    grid.read(data)
-    return grid.raster()
-
-
-def _region(case: dict[str, Any], data: bytes) -> list[Known]:
-    grid = _Grid(case["height"] // 2, case["width"] // 2, case["channels"], case["region"])
-    grid.read(data)
-    return grid.raster()
 
 
 def decode_stream(case: dict[str, Any], stream: bytes) -> list[Known]:
     """Decode a stream or any prefix of one.
 
     Returns:
-        For each coefficient of the whole grid, in raster order, what is known of it.
+        For each coefficient, in raster order, what is known of it.
 
     Raises:
         BitstreamError: Another version or another checkpoint.
@@ -189,56 +185,139 @@ def decode_stream(case: dict[str, Any], stream: bytes) -> list[Known]:
     """
     if len(stream) > MOST_BYTES:
         raise CorruptBitstreamError(f"a stream has at most {MOST_BYTES} bytes, not {len(stream)}")
-    _check_header(case, stream, 0xC, 3)
-    return _whole(case, stream[4:])
+    _check_start(stream, 0xC)
+    _check_id(case, stream[1:4])
+    grid = _Grid(case)
+    grid.read(stream[4:])
+    return grid.raster()
 
 
-def _read_packet(case: dict[str, Any], packet: bytes) -> tuple[int, int, bytes]:
-    """The chain, the start and the bytes of a piece."""
-    _check_header(case, packet, 0xD, 2)
-    number = 0
-    for i, byte in enumerate(packet[3:6]):
-        number |= (byte & 0x7F) << 7 * i
-        if byte < 0x80:
-            break
-    else:
-        raise CorruptBitstreamError("the varint has no end in three bytes")
-    start, chain = divmod(number, 5)
-    piece = packet[4 + i :]
-    if chain > 0 and case["region"] is None:
-        raise CorruptBitstreamError(f"there is no chain {chain}")
-    if start + len(piece) > MOST_BYTES:
-        raise CorruptBitstreamError(f"a piece ends beyond byte {MOST_BYTES}")
-    return chain, start, piece
+@cache
+def _product(x: int, y: int) -> int:
+    """The product in GF(256), bit by bit."""
+    result = 0
+    for bit in range(8):
+        if y >> bit & 1:
+            result ^= x << bit
+    for bit in range(14, 7, -1):
+        if result >> bit & 1:
+            result ^= 0x11D << bit - 8
+    return result
 
 
-def decode_packets(case: dict[str, Any], packets: list[bytes]) -> list[list[Known]]:
+@cache
+def _inverse(x: int) -> int:
+    return next(y for y in range(256) if _product(x, y) == 1)
+
+
+def _factor(n: int, i: int) -> int:
+    """How often repair ``n`` counts piece ``i``."""
+    if not max(0, n - REACH + 1) <= i <= n:
+        return 0
+    return _inverse((128 + n % 128) ^ (i % 128))
+
+
+def _plus(row: list[int], times: int, other: list[int]) -> list[int]:
+    return [x ^ _product(times, y) for x, y in zip(row, other, strict=True)]
+
+
+def _solve(rows: list[list[int]], unknowns: int) -> list[bytes] | None:
+    """Solve rows of the factors of the unknowns and the bytes of the sum; None: not determined."""
+    for column in range(unknowns):
+        pivot = next((r for r in range(column, len(rows)) if rows[r][column]), None)
+        if pivot is None:
+            return None
+        rows[column], rows[pivot] = rows[pivot], rows[column]
+        inverse = _inverse(rows[column][column])
+        rows[column] = [_product(inverse, x) for x in rows[column]]
+        for r, row in enumerate(rows):
+            if r != column:
+                rows[r] = _plus(row, row[column], rows[column])
+    return [bytes(row[unknowns:]) for row in rows[:unknowns]]
+
+
+class _Packets:
+    """The pieces and the repairs of a picture, by number."""
+
+    def __init__(self, case: dict[str, Any], packets: list[bytes]) -> None:
+        self.pieces: dict[int, bytes] = {}
+        self.repairs: dict[int, bytes] = {}
+        for count, packet in enumerate(packets):
+            if count == MOST_PACKETS:
+                raise CorruptBitstreamError(f"there are more than {MOST_PACKETS} packets")
+            _check_start(packet, 0xD)
+            if len(packet) < 5:
+                raise CorruptBitstreamError(f"a packet has only {len(packet)} bytes")
+            _check_id(case, packet[1:3])
+            number, content = packet[3] << 8 | packet[4], packet[5:]
+            kind = self.repairs if number >= REPAIR else self.pieces
+            n = number % REPAIR
+            if n not in kind or len(content) > len(kind[n]):
+                kind[n] = content
+        contents = [*self.pieces.values(), *self.repairs.values()]
+        self.length = max((len(content) for content in contents), default=0)
+        if max([*self.pieces, *self.repairs], default=0) * self.length > MOST_BYTES:
+            raise CorruptBitstreamError(f"a piece begins beyond byte {MOST_BYTES}")
+        if any(len(repair) < self.length for repair in self.repairs.values()):
+            raise CorruptBitstreamError("a repair is shorter than the pieces")
+
+    def _is_missing(self, i: int) -> bool:
+        return i not in self.pieces or len(self.pieces[i]) < self.length
+
+    def find_lost(self) -> None:
+        """Find the lost pieces that the repairs determine, from the first one on."""
+        a = 0
+        while not self._is_missing(a) or self._find_from(a):
+            a += 1
+
+    def _find_from(self, a: int) -> bool:
+        """Find piece ``a``, the first missing one, and whatever is found with it."""
+        for n in range(a, a + REACH):
+            if n not in self.repairs:
+                continue
+            lost = [i for i in range(a, n + 1) if self._is_missing(i)]
+            rows = [self._row(m, lost) for m in range(a, n + 1) if m in self.repairs]
+            found = _solve(rows, len(lost)) if len(rows) >= len(lost) else None
+            if found is not None:
+                self.pieces.update(zip(lost, found, strict=True))
+                return True
+        return False
+
+    def _row(self, n: int, lost: list[int]) -> list[int]:
+        """The factors of the lost pieces in repair ``n``, and the bytes that these add up to."""
+        rest = list(self.repairs[n])
+        for i in range(max(0, n - REACH + 1), n + 1):
+            if i not in lost:
+                rest = _plus(rest, _factor(n, i), list(self.pieces[i]))
+        return [_factor(n, i) for i in lost] + rest
+
+    def beginning(self) -> bytes:
+        """The pieces before the first missing one, or to the first short one."""
+        data = b""
+        n = 0
+        while n in self.pieces:
+            data += self.pieces[n]
+            if len(self.pieces[n]) < self.length:
+                break
+            n += 1
+        return data
+
+
+def join_packets(case: dict[str, Any], packets: list[bytes]) -> bytes:
+    """The beginning of the stream that packets tell, header included; errors as below."""
+    received = _Packets(case, packets)
+    received.find_lost()
+    return b"\xc2" + bytes.fromhex(case["id"])[:3] + received.beginning()
+
+
+def decode_packets(case: dict[str, Any], packets: list[bytes]) -> list[Known]:
     """Decode the packets of a picture that arrived, in any order.
 
     Returns:
-        One list as of ``decode_stream`` if the packets are of chain 0 or there are none; else one
-        list for each region, in the raster order of its own grid.
+        As ``decode_stream``.
 
     Raises:
         BitstreamError: Another version or another checkpoint.
         CorruptBitstreamError: No encoder writes this.
     """
-    chains: dict[int, dict[int, int]] = {}
-    for packet in packets:
-        chain, start, piece = _read_packet(case, packet)
-        known = chains.setdefault(chain, {})
-        for at, byte in enumerate(piece, start):
-            known.setdefault(at, byte)
-    if 0 in chains and len(chains) > 1:
-        raise CorruptBitstreamError("there are packets of chain 0 beside others")
-    if not chains or 0 in chains:
-        return [_whole(case, _beginning(chains.get(0, {})))]
-    return [_region(case, _beginning(chains.get(r + 1, {}))) for r in range(4)]
-
-
-def _beginning(known: dict[int, int]) -> bytes:
-    """The bytes of a chain before the first gap."""
-    data = bytearray()
-    while len(data) in known:
-        data.append(known[len(data)])
-    return bytes(data)
+    return decode_stream(case, join_packets(case, packets))

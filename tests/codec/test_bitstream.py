@@ -32,7 +32,7 @@ from tests.codec.cases import (
 )
 
 SMALL = CASES["unsigned"]()
-PLAN, STREAM = plan_of(SMALL).whole, stream_of(SMALL)
+PLAN, STREAM = plan_of(SMALL).planes, stream_of(SMALL)
 VALUES = PLAN.grid.inverse(coefficients_of(SMALL))
 
 

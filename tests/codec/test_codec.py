@@ -20,7 +20,7 @@ Picture = NDArray[np.uint8]
 
 
 def knowledge_of(codec: Codec, stream: bytes) -> Knowledge:
-    return decode_stream(codec.checkpoint.plan.whole, codec.checkpoint.id, stream)
+    return decode_stream(codec.checkpoint.plan.planes, codec.checkpoint.id, stream)
 
 
 def test_models_are_loaded_when_first_used(picture: Picture) -> None:
@@ -34,7 +34,7 @@ def test_models_are_loaded_when_first_used(picture: Picture) -> None:
 def test_prefixes_of_a_real_stream_tell_the_truth_and_only_ever_learn(
     codec: Codec, picture: Picture, stream: bytes
 ) -> None:
-    plan = codec.checkpoint.plan.whole
+    plan = codec.checkpoint.plan.planes
     values = plan.grid.values(codec.encoder.encode(picture))
     coefficients = np.clip(plan.grid.forward(values), -plan.limits, plan.limits)
     last = Knowledge(plan).planes
@@ -120,7 +120,7 @@ def test_damaged_bytes_are_pictures_or_refused(codec: Codec, stream: bytes) -> N
 
 
 def test_info_says_what_each_segment_holds(codec: Codec, stream: bytes) -> None:
-    plan = codec.checkpoint.plan.whole
+    plan = codec.checkpoint.plan.planes
     whole = codec.info(stream)
     assert (whole.num_bytes, whole.version) == (len(stream), VERSION)
     assert whole.checkpoint_id == codec.checkpoint.id

@@ -140,15 +140,6 @@ def test_symbols_lose_their_zero_point() -> None:
     assert grid.values(symbols).ravel().tolist() == [-100, 0, 155]
 
 
-def test_a_cut_grid_keeps_the_scales_of_its_places() -> None:
-    scale = np.arange(1, 97, dtype=np.float32).reshape(8, 4, 3)
-    grid = make_grid(scale=scale)
-    part = grid.cut(np.arange(16), 4, 4)
-    assert part.shape == (4, 4, 3)
-    assert (part.scale == scale[:4]).all()
-    assert (part.zero_point, part.smooth) == (grid.zero_point, grid.smooth)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -21,7 +21,7 @@ SEED = 77
 def count_prefixes(index: int) -> int:
     """Decode all prefixes of one stream; each knows the truth, and no less than the one before."""
     codec = Codec.load("belt")
-    plan, identity = codec.checkpoint.plan.whole, codec.checkpoint.id
+    plan, identity = codec.checkpoint.plan.planes, codec.checkpoint.id
     picture = belt.render(index, seed=SEED)[0]
     stream = codec.encode(picture)
     coefficients = plan.grid.forward(plan.grid.values(codec.encoder.encode(picture)))

@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 from pnc.codec import plan as module
 from pnc.codec.bitstream import HEADER_BYTES
 from pnc.codec.coefficients import TOP_PLANE
-from pnc.codec.plan import CodingPlan, make_plan, plan_from_bytes, plan_to_bytes
-from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
-from pnc.codec.regions import NUM_REGIONS
+from pnc.codec.plan import CodingPlan, plan_from_bytes, plan_to_bytes
+from pnc.codec.plane_coder import decode_planes
 from pnc.errors import CheckpointError
 from tests.codec.cases import CASES, Case, plan_of, stream_of
 
 Arrays = dict[str, NDArray[Any]]
-WHOLE = plan_of(CASES["signed"]())
-CUT = plan_of(CASES["smooth"]())
+SIGNED = plan_of(CASES["signed"]())
+SMOOTH = plan_of(CASES["smooth"]())
 
 
 def arrays_of(plan: CodingPlan) -> Arrays:
@@ -46,64 +45,22 @@ def test_a_plan_comes_back_and_its_bytes_too(case: Case) -> None:
     assert read.grid.shape == plan.grid.shape
     assert read.grid.zero_point == plan.grid.zero_point
     assert read.grid.smooth == plan.grid.smooth
-    assert len(read.regions) == len(plan.regions)
     data = stream_of(case)[HEADER_BYTES:]
-    ours, theirs = decode_planes(plan.whole, data), decode_planes(read.whole, data)
+    ours, theirs = decode_planes(plan.planes, data), decode_planes(read.planes, data)
     assert (ours.magnitudes == theirs.magnitudes).all()
     for one, other in zip(ours.restore(plan.points), theirs.restore(read.points), strict=True):
         assert (one == other).all()
 
 
-def test_regions_share_their_priors_and_keep_their_scales() -> None:
-    assert len(CUT.regions) == NUM_REGIONS
-    parts = CUT.split(CUT.grid.scale)
-    for region, part in zip(CUT.regions, parts, strict=True):
-        assert region.priors == CUT.regions[0].priors
-        assert (region.grid.scale == part).all()
-    assert WHOLE.regions == ()
-
-
-def test_parts_are_put_together_where_they_were() -> None:
-    values = np.random.default_rng(0).integers(-40, 40, CUT.grid.shape).astype(np.float32)
-    points = np.zeros_like(CUT.points)
-    plan = make_plan(CUT.whole, CUT.regions[0], points)
-    limits = plan.whole.limits
-    parts = []
-    for region, part in zip(plan.regions, plan.split(values), strict=True):
-        coefficients = np.clip(region.grid.forward(part), -limits, limits)
-        parts.append(decode_planes(region, encode_planes(region, coefficients)))
-    found, spread = plan.restore(parts)
-    for one, other in zip(plan.split(found), parts, strict=True):
-        assert (one == other.restore(points)[0]).all()
-    for one, other in zip(plan.split(spread), parts, strict=True):
-        assert (one == other.restore(points)[1]).all()
-    rough = 1 not in plan.grid.smooth
-    assert rough
-    inside = np.abs(values * plan.grid.scale) < limits
-    error = np.abs(found - values) * plan.grid.scale
-    assert (error[:, :, 1][inside[:, :, 1]] <= 0.501).all()
-
-
-def test_a_missing_region_is_uncertain_and_zero_where_it_lies() -> None:
-    values, spread = CUT.restore([Knowledge(region) for region in CUT.regions])
-    assert not values.any()
-    whole_values, whole_spread = CUT.restore([Knowledge(CUT.whole)])
-    assert not whole_values.any()
-    assert (spread[:, :, 1] == whole_spread[:, :, 1]).all()
-
-
-@pytest.mark.parametrize("name", sorted(arrays_of(CUT)))
+@pytest.mark.parametrize("name", sorted(arrays_of(SMOOTH)))
 def test_a_plan_without_an_array_is_refused(name: str) -> None:
-    arrays = arrays_of(CUT)
+    arrays = arrays_of(SMOOTH)
     del arrays[name]
-    if name == "region_first":
-        assert plan_from_bytes(npz(arrays)).regions == ()
-        return
     with pytest.raises(CheckpointError, match=f"not the arrays of a coding plan.*{name}"):
         plan_from_bytes(npz(arrays))
 
 
-@pytest.mark.parametrize("name", sorted(arrays_of(CUT)))
+@pytest.mark.parametrize("name", sorted(arrays_of(SMOOTH)))
 @pytest.mark.parametrize(
     "change",
     [
@@ -121,7 +78,7 @@ def test_a_plan_without_an_array_is_refused(name: str) -> None:
 def test_a_wrong_array_is_refused_in_one_line(
     name: str, change: Callable[[NDArray[Any]], NDArray[Any]]
 ) -> None:
-    arrays = arrays_of(CUT)
+    arrays = arrays_of(SMOOTH)
     arrays[name] = change(arrays[name])
     if name == "smooth" and arrays[name].shape == (0,):
         assert plan_from_bytes(npz(arrays)).grid.smooth == ()
@@ -131,22 +88,15 @@ def test_a_wrong_array_is_refused_in_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_regions_of_a_grid_that_has_none_are_refused() -> None:
-    arrays = arrays_of(WHOLE)
-    arrays |= {name.replace("whole", "region"): array for name, array in arrays.items()}
-    with pytest.raises(CheckpointError, match="5x7 positions have no regions"):
-        plan_from_bytes(npz(arrays))
-
-
 @pytest.mark.parametrize("points", [np.zeros((3, 12)), np.full((3, TOP_PLANE + 1), np.nan)])
 def test_points_that_do_not_fit_are_refused(points: NDArray[np.float32]) -> None:
     with pytest.raises(CheckpointError, match="reconstruction points"):
-        make_plan(WHOLE.whole, None, points)
+        CodingPlan(SIGNED.planes, points)
 
 
 def test_a_bomb_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PLAN_BYTES", 1 << 20)
-    arrays = arrays_of(WHOLE) | {"bomb": np.zeros(1 << 20, np.uint8)}
+    arrays = arrays_of(SIGNED) | {"bomb": np.zeros(1 << 20, np.uint8)}
     content = npz(arrays)
     assert len(content) < 1 << 14
     with pytest.raises(CheckpointError, match="at most 1048576"):
@@ -172,7 +122,7 @@ def test_what_is_no_archive_is_refused(content: bytes) -> None:
 
 def test_arrays_with_damaged_headers_are_plans_or_refused_in_one_line() -> None:
     generator = random.Random(1)
-    with zipfile.ZipFile(io.BytesIO(plan_to_bytes(WHOLE))) as archive:
+    with zipfile.ZipFile(io.BytesIO(plan_to_bytes(SIGNED))) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     for _ in range(300):
         name = generator.choice(sorted(entries))
@@ -200,7 +150,7 @@ def assert_plan_or_refused(content: bytes) -> bool:
 
 
 def test_damaged_files_are_plans_or_refused_in_one_line() -> None:
-    content, generator = plan_to_bytes(WHOLE), random.Random(0)
+    content, generator = plan_to_bytes(SIGNED), random.Random(0)
     refused = 0
     for _ in range(1000):
         damaged = bytearray(content)

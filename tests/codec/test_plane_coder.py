@@ -39,7 +39,7 @@ def cuts(plan: PlanePlan, data: bytes, step: int = 1) -> Iterator[Knowledge]:
 
 
 def test_every_cut_tells_the_truth_and_nothing_is_taken_back(case: Case) -> None:
-    plan, coefficients = plan_of(case).whole, coefficients_of(case)
+    plan, coefficients = plan_of(case).planes, coefficients_of(case)
     data = encode_planes(plan, coefficients)
     last = np.broadcast_to(np.array(plan.first_planes) + 1, plan.grid.shape)
     num_bits = 0
@@ -54,7 +54,7 @@ def test_every_cut_tells_the_truth_and_nothing_is_taken_back(case: Case) -> None
 
 
 def test_segments_say_what_arrived(case: Case) -> None:
-    plan = plan_of(case).whole
+    plan = plan_of(case).planes
     data = encode_planes(plan, coefficients_of(case))
     for knowledge in cuts(plan, data, step=5):
         assert all(s.num_known == s.num_coefficients for s in knowledge.segments[:-1])
@@ -72,7 +72,7 @@ def test_segments_say_what_arrived(case: Case) -> None:
 
 
 def test_a_limit_cuts_the_same_bytes(case: Case) -> None:
-    plan, coefficients = plan_of(case).whole, coefficients_of(case)
+    plan, coefficients = plan_of(case).planes, coefficients_of(case)
     data = encode_planes(plan, coefficients)
     for max_bytes in range(len(data) + 3):
         assert encode_planes(plan, coefficients, max_bytes) == data[:max_bytes]
@@ -95,7 +95,7 @@ def test_any_coefficients_come_back_clipped(
 
 
 def test_planes_that_are_not_asked_for_are_not_coded(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, coefficients = plan_of(CASES["signed"]()).whole, coefficients_of(CASES["signed"]())
+    plan, coefficients = plan_of(CASES["signed"]()).planes, coefficients_of(CASES["signed"]())
     highest = next(plane_bits(plan, coefficients))
     coded = []
     arrange = PlanePlan.arrange
@@ -110,7 +110,7 @@ def test_planes_that_are_not_asked_for_are_not_coded(monkeypatch: pytest.MonkeyP
 
 
 def test_surplus_bytes_and_padding_that_is_not_zero_are_refused(case: Case) -> None:
-    plan = plan_of(case).whole
+    plan = plan_of(case).planes
     data = encode_planes(plan, coefficients_of(case))
     num_padding = 8 * len(data) - decode_planes(plan, data).num_bits
     refused = [data + b"\0", data + b"\xff", data + bytes(100)]
@@ -158,12 +158,12 @@ def test_any_bytes_are_some_knowledge_or_corrupt(data: bytes) -> None:
     assert knowledge.num_bits <= 8 * len(data)
 
 
-PLANS = {"unsigned": plan_of(CASES["unsigned"]()).whole}
+PLANS = {"unsigned": plan_of(CASES["unsigned"]()).planes}
 
 
 def test_restored_values_lie_in_their_intervals() -> None:
     case = CASES["signed"]()
-    plan, coefficients = plan_of(case).whole, coefficients_of(case)
+    plan, coefficients = plan_of(case).planes, coefficients_of(case)
     true = plan.grid.inverse(coefficients)
     data = encode_planes(plan, coefficients)
     points = np.full((case["channels"], 13), 0.25, np.float32)

@@ -280,7 +280,7 @@ class FakeEncoder:
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
-        by_region: bool = True,
+        redundancy: float = 0.0,
     ) -> list[bytes]:
         if picture == b"broken":
             raise ImageError("broken: not a picture")

@@ -38,7 +38,7 @@ class FakeCodec:
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
-        by_region: bool = True,
+        redundancy: float = 0.0,
     ) -> list[bytes]:
         stream = load_picture(picture, size=16).tobytes()[:max_bytes]
         return [stream[start : start + mtu_bytes] for start in range(0, len(stream), mtu_bytes)]

@@ -50,8 +50,7 @@ def test_saving_keeps_everything(
     lite.save(tmp_path)
     again = Autoencoder.load(tmp_path)
     assert plan_to_bytes(again.fitted.plan) == plan_to_bytes(lite.fitted.plan)
-    assert np.array_equal(again.fitted.whole_bytes, lite.fitted.whole_bytes)
-    assert np.array_equal(again.fitted.region_bytes, lite.fitted.region_bytes)
+    assert np.array_equal(again.fitted.segment_bytes, lite.fitted.segment_bytes)
     assert np.array_equal(again.symbols(pictures[:2]), lite.symbols(pictures[:2]))
     x, cuts = pictures[:1].astype(np.float32), lite.cuts.at(900, 1)
     assert np.array_equal(

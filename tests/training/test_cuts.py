@@ -7,7 +7,6 @@ from training.autoencoder import Autoencoder
 from training.cuts import (
     MAX_BUDGET_BYTES,
     MIN_BUDGET_BYTES,
-    PACKET_SHARE,
     FeatureCuts,
     StreamCuts,
 )
@@ -15,31 +14,22 @@ from training.cuts import (
 
 def test_random_cuts_are_byte_budgets(lite: Autoencoder) -> None:
     cuts = lite.cuts.random(4000, np.random.default_rng(0))
-    assert cuts.shape == (4000, 5)
-    by_region = cuts[:, 0] < 0
-    assert by_region.mean() == pytest.approx(PACKET_SHARE, abs=0.03)
-    ends = np.concatenate([[0], np.cumsum(lite.fitted.whole_bytes)])
-    num_bytes = np.interp(cuts[~by_region, 0], np.arange(len(ends)), ends)
+    assert cuts.shape == (4000,)
+    ends = np.concatenate([[0], np.cumsum(lite.fitted.segment_bytes)])
+    num_bytes = np.interp(cuts, np.arange(len(ends)), ends)
     middle = np.sqrt(MIN_BUDGET_BYTES * MAX_BUDGET_BYTES)
     assert num_bytes.min() >= MIN_BUDGET_BYTES - 1
     assert 0.4 < (num_bytes < middle).mean() < 0.6
     assert (cuts != np.round(cuts)).any()
 
 
-def test_packets_get_lost(lite: Autoencoder) -> None:
-    cuts = lite.cuts.random(4000, np.random.default_rng(0))[:, 1:]
-    nothing = (cuts <= np.flatnonzero(lite.fitted.region_bytes)[0]).mean()
-    assert 0.08 < nothing < 0.25
-    assert (cuts == cuts[:, :1]).all(axis=1).mean() > 0.05
-
-
 def test_cuts_follow_the_segments(lite: Autoencoder) -> None:
-    sizes = lite.fitted.whole_bytes
+    sizes = lite.fitted.segment_bytes
     first = np.flatnonzero(sizes)[0]
-    assert lite.cuts.at(0.0, 2)[:, 0].tolist() == [first] * 2
+    assert lite.cuts.at(0.0, 2).tolist() == [first] * 2
     second = np.flatnonzero(sizes)[1]
-    assert lite.cuts.at(sizes[: first + 1].sum(), 1)[0, 0] == pytest.approx(second)
-    assert lite.cuts.at(1e9, 1)[0, 0] == len(sizes)
+    assert lite.cuts.at(sizes[: first + 1].sum(), 1)[0] == pytest.approx(second)
+    assert lite.cuts.at(1e9, 1)[0] == len(sizes)
     assert isinstance(lite.cuts, StreamCuts)
 
 

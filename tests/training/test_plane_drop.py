@@ -8,7 +8,7 @@ from pnc.codec.decoder import received
 from pnc.codec.plane_coder import Knowledge, decode_bits, plane_bits
 from pnc.codec.planes import PlanePlan
 from training.plan import FittedPlan, fit_plan
-from training.plane_drop import PlaneDrop, StreamDrop
+from training.plane_drop import PlaneDrop
 from training.planes import SEGMENTS, segment_turn
 
 
@@ -36,47 +36,20 @@ def after(plan: PlanePlan, values: NDArray[np.float32], num_segments: int) -> Kn
 def test_the_smooth_channel_is_found() -> None:
     fitted, _ = make_plan()
     assert fitted.plan.grid.smooth == (0,)
-    assert len(fitted.whole_bytes) == SEGMENTS * len(fitted.plan.whole.priors)
-    assert 1.0 < 4 * fitted.region_bytes.sum() / fitted.whole_bytes.sum() < 1.6
+    assert len(fitted.segment_bytes) == SEGMENTS * len(fitted.plan.planes.priors)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_training_sees_what_a_cut_stream_leaves(seed: int) -> None:
     fitted, symbols = make_plan(seed)
     plan = fitted.plan
-    drop = PlaneDrop(plan.whole, plan.points)
-    assert drop.num_segments == len(fitted.whole_bytes)
+    drop = PlaneDrop(plan)
+    assert drop.num_segments == len(fitted.segment_bytes)
     generator = np.random.default_rng(seed)
-    for picture in symbols[:6]:
-        values = plan.grid.values(picture)
-        cut = int(generator.integers(0, drop.num_segments))
-        expected = after(plan.whole, values, cut).restore(plan.points)
-        for found, wanted in zip(
-            drop(values[None], np.array([cut], np.float32)), expected, strict=True
-        ):
-            assert np.allclose(np.asarray(found)[0], wanted, atol=1e-2)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_training_sees_what_packets_leave(seed: int) -> None:
-    fitted, symbols = make_plan(seed)
-    plan = fitted.plan
-    drop = StreamDrop(plan)
-    generator = np.random.default_rng(seed)
-    values = np.stack([plan.grid.values(picture) for picture in symbols[:4]])
-    cuts = generator.integers(0, len(fitted.region_bytes), (4, 5)).astype(np.float32)
-    cuts[:2, 0] = -1
-    restored, told = (np.asarray(found) for found in drop(values, cuts))
+    values = np.stack([plan.grid.values(picture) for picture in symbols[:6]])
+    cuts = generator.integers(0, drop.num_segments, 6)
+    restored, told = (np.asarray(found) for found in drop(values, cuts.astype(np.float32)))
     for picture, cut, found, share in zip(values, cuts, restored, told, strict=True):
-        if cut[0] < 0:
-            parts = [
-                after(region, part, int(number))
-                for region, part, number in zip(
-                    plan.regions, plan.split(picture), cut[1:], strict=True
-                )
-            ]
-        else:
-            parts = [after(plan.whole, picture, int(cut[0]))]
-        expected, spread = plan.restore(parts)
+        expected, spread = after(plan.planes, picture, int(cut)).restore(plan.points)
         assert np.allclose(found, expected, atol=1e-2)
         assert np.allclose(share, received(spread), atol=1e-3)
