@@ -22,7 +22,7 @@ from benchmarks.cost import SCHEMA as COST_SCHEMA
 from benchmarks.cost import cost_table, measure_cost
 from benchmarks.facts import write_json
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
-from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, LossPlan, measure_loss
+from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, REDUNDANCIES, LossPlan, measure_loss
 from benchmarks.options import (
     CacheFolder,
     Checkpoint,
@@ -176,6 +176,9 @@ def loss(
         100 * share for share in LOSSES
     ),
     mtus: Annotated[str, typer.Option(help="Bytes of the largest packet.")] = join_numbers(MTUS),
+    redundancies: Annotated[
+        str, typer.Option(help="Percents: repairs for each 100 pieces.")
+    ] = join_numbers(100 * share for share in REDUNDANCIES),
     seeds: Annotated[int, typer.Option(min=1, help="Draws of each loss.")] = NUM_SEEDS,
     limit: Limit = None,
     seed: Seed = 0,
@@ -192,6 +195,7 @@ def loss(
         budgets=parse_numbers("--budgets", budgets),
         losses=parse_shares("--losses", losses),
         mtus=parse_numbers("--mtus", mtus),
+        redundancies=parse_shares("--redundancies", redundancies),
         num_seeds=seeds,
         limit=limit,
         seed=seed,
