@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -37,31 +38,42 @@ class Link(Protocol):
         ...
 
 
+OPENERS = {
+    "serial": ("pnc.transport.links.serial", "open_serial"),
+    "tcp": ("pnc.transport.links.tcp", "open_tcp"),
+    "udp": ("pnc.transport.links.udp", "open_udp"),
+    "ws": ("pnc.transport.links.websocket", "open_websocket"),
+    "emu": ("pnc.transport.links.emulated", "open_emulated"),
+}
+"""Module and function that open a link, by scheme; loaded when a link of theirs is opened. A
+function takes the URL, what stands between ``//`` and ``?``, and the options."""
+
+
 def open_link(url: str, **options: str | float) -> Link:
-    """Open a link.
+    """Open a link; docs/links.md lists the kinds and their options.
 
     Args:
-        url: ``serial:///dev/ttyACM0?baud=230400`` or ``emu://NAME?side=a&rate_bps=34000``.
+        url: ``serial:///dev/ttyACM0?baud=230400``, ``tcp://host:8810`` or one of the others.
         **options: The same options as in the query of the URL, which they override.
 
     Raises:
         ConfigError: The URL or an option is not understood.
-        LinkError: It is there no link can be had: missing, busy, or not permitted.
+        LinkError: No link can be had there: missing, busy, or not permitted.
     """
-    parts = urlsplit(url)
-    target = unquote(parts.netloc + parts.path)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"{url}: not the address of a link: {error}", url=url) from error
+    if parts.scheme not in OPENERS:
+        raise ConfigError(
+            f"{url}: not the address of a link; use serial:///dev/ttyACM0?baud=230400, or "
+            f"another of {', '.join(f'{scheme}://' for scheme in OPENERS)}",
+            url=url,
+        )
     merged = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
     settings = {name: str(value) for name, value in merged.items()}
-    if parts.scheme == "serial":
-        from pnc.transport.links.serial import open_serial
-
-        return open_serial(url, target, settings)
-    if parts.scheme == "emu":
-        from pnc.transport.links.emulated import open_emulated
-
-        return open_emulated(url, target, settings)
-    raise ConfigError(
-        f"{url}: not the address of a link; use serial:///dev/ttyACM0?baud=230400 or "
-        "emu://NAME?side=a",
-        url=url,
+    module, name = OPENERS[parts.scheme]
+    opened: Link = getattr(import_module(module), name)(
+        url, unquote(parts.netloc + parts.path), settings
     )
+    return opened
