@@ -7,6 +7,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pnc.errors import ConfigError
+from pnc.transport.links.options import hide_token
 
 __all__ = ["Link", "open_link"]
 
@@ -48,6 +49,9 @@ OPENERS = {
 """Module and function that open a link, by scheme; loaded when a link of theirs is opened. A
 function takes the URL, what stands between ``//`` and ``?``, and the options."""
 
+EXTRAS = {"ws": "websocket"}
+"""What to install for a link whose module does not load without it."""
+
 
 def open_link(url: str, **options: str | float) -> Link:
     """Open a link; docs/links.md lists the kinds and their options.
@@ -63,17 +67,24 @@ def open_link(url: str, **options: str | float) -> Link:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigError(f"{url}: not the address of a link: {error}", url=url) from error
+        shown = hide_token(url)
+        raise ConfigError(f"{shown}: not the address of a link: {error}", url=shown) from error
     if parts.scheme not in OPENERS:
         raise ConfigError(
-            f"{url}: not the address of a link; use serial:///dev/ttyACM0?baud=230400, or "
+            f"{hide_token(url)}: not the address of a link; use serial:///dev/ttyACM0?baud=230400, or "
             f"another of {', '.join(f'{scheme}://' for scheme in OPENERS)}",
-            url=url,
+            url=hide_token(url),
         )
     merged = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
     settings = {name: str(value) for name, value in merged.items()}
     module, name = OPENERS[parts.scheme]
-    opened: Link = getattr(import_module(module), name)(
-        url, unquote(parts.netloc + parts.path), settings
-    )
-    return opened
+    try:
+        opener = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{parts.scheme}:// needs the package {error.name}; install it with: "
+            f"pip install 'pnc[{EXTRAS.get(parts.scheme, 'device')}]'",
+            url=hide_token(url),
+        ) from error
+    link: Link = opener(url, unquote(parts.netloc + parts.path), settings)
+    return link

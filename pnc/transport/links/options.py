@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pnc.errors import ConfigError
 
-__all__ = ["check_options", "take_option"]
+__all__ = ["check_options", "hide_token", "take_option"]
 
 T = TypeVar("T")
 
@@ -41,3 +42,8 @@ def check_options(url: str, settings: Mapping[str, str], known: tuple[str, ...])
         raise ConfigError(
             f"{url}: unknown option {unknown[0]}; known are {', '.join(known)}", url=url
         )
+
+
+def hide_token(url: str) -> str:
+    """Return a link's URL without the secret in it: for messages, logs and pages."""
+    return re.sub(r"([?&]token=)[^&#]*", r"\1***", url)
