@@ -44,6 +44,8 @@ OPENERS = {
     "tcp": ("pnc.transport.links.tcp", "open_tcp"),
     "udp": ("pnc.transport.links.udp", "open_udp"),
     "ws": ("pnc.transport.links.websocket", "open_websocket"),
+    "ble": ("pnc.transport.links.ble", "open_ble"),
+    "ble-peripheral": ("pnc.transport.links.ble_peripheral", "open_ble_peripheral"),
     "emu": ("pnc.transport.links.emulated", "open_emulated"),
 }
 """Module and function that open a link, by scheme; loaded when a link of theirs is opened. A
