@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from device.sources import Picture, Source
+from device.sources import Picture, Source, SourceLostError
 from pnc.errors import ImageError, LinkError, LinkLostError, StoreError
 from pnc.transport.events import Connected, Event, PictureExpired, ResultReceived
 from pnc.transport.sender import Sender
@@ -50,11 +50,18 @@ RESULT_WAIT_S = 10.0
 POLL_S = 0.005
 """How often a late picture is looked for, seconds: small against any deadline."""
 
+MAX_POLL_S, POLL_SHARE = 0.1, 0.05
+"""A picture that is later still is looked for less often, by this share of its lateness: a source
+without pictures, such as a folder that is watched at night, must not cost a processor."""
+
 LEAD_FLOOR_S = 0.02
 """A picture is taken at least this long before it is due: a scheduler may be this late."""
 
+MAX_TAKE_S = 1.0
+"""A source that took longer was waiting for a picture, not busy with one, seconds."""
+
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.25, 5.0
-"""First and longest pause between two tries to open a lost link, seconds."""
+"""First and longest pause between two tries to open a lost link or source, seconds."""
 
 
 class Encoder(Protocol):
@@ -143,6 +150,12 @@ class Reporter(Protocol):
     def broken(self, error: ImageError) -> None:
         """Tell that a picture was skipped because it cannot be read."""
 
+    def source_lost(self, error: SourceLostError) -> None:
+        """Tell that the source gives nothing now, and why; it is tried again."""
+
+    def source_back(self) -> None:
+        """Tell that the source gives pictures again."""
+
 
 class Manifest:
     """A JSONL file that says, before a picture is sent, what it is; for measuring afterwards.
@@ -222,6 +235,7 @@ class PacedSender:
         count: How many pictures to send; None: until the source ends.
         manifest: Written before each submission.
         wall_clock: Unix time, for the manifest.
+        on_tick: Called often for as long as the loop is alive.
     """
 
     def __init__(
@@ -233,6 +247,7 @@ class PacedSender:
         count: int | None = None,
         manifest: Manifest | None = None,
         wall_clock: Callable[[], float] = time.time,
+        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self.sender = sender
         self._shelf = shelf
@@ -240,6 +255,7 @@ class PacedSender:
         self._count = count
         self._manifest = manifest
         self._wall_clock = wall_clock
+        self.tick = on_tick
         self._num_submitted = 0
         self._due: float | None = None
         self._look_at = 0.0
@@ -270,6 +286,7 @@ class PacedSender:
         Raises:
             PncError: The source is of no use any more, or the manifest cannot be written.
         """
+        self.tick()
         self._submit(now)
         events = self._note(self.sender.handle_timer(now), now) + self._give_up(now)
         if not (self._more or self._open or self._finished):
@@ -307,7 +324,7 @@ class PacedSender:
             return
         encoded = self._shelf.collect()
         if encoded is None:
-            self._look_at = now + POLL_S
+            self._look_at = now + min(max(POLL_S, POLL_SHARE * (now - self._due)), MAX_POLL_S)
             return
         self._num_submitted += 1
         if self._manifest is not None:
@@ -397,6 +414,7 @@ class Camera:
         self._exhausted = False
         self._closed = False
         self._slowest_s = 0.0
+        self._take_s = 0.0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
 
@@ -426,6 +444,7 @@ class Camera:
         with self._changed:
             self._closed = True
             self._changed.notify()
+        self._source.close()
         self._thread.join(timeout=2.0)
 
     def _run(self) -> None:
@@ -456,12 +475,8 @@ class Camera:
             return False
 
     def _take(self) -> EncodedPicture | None:
-        while True:
+        while (picture := self._take_picture()) is not None:
             begin = time.perf_counter()
-            picture = self._source.take()
-            if picture is None:
-                return None
-            taken = time.perf_counter()
             try:
                 packets = self._encoder.encode_packets(
                     picture.content,
@@ -472,11 +487,40 @@ class Camera:
             except ImageError as error:
                 self._source.reject(picture)
                 self._reporter.broken(error)
+                if self._source.live:
+                    self._pause(MIN_BACKOFF_S)
                 continue
             num_bytes = sum(map(len, packets))
-            end = time.perf_counter()
-            self._slowest_s = max(end - begin, 0.9 * self._slowest_s)
-            return EncodedPicture(picture, num_bytes, packets, 1e3 * (end - taken))
+            encode_s = time.perf_counter() - begin
+            self._slowest_s = max(self._take_s + encode_s, 0.9 * self._slowest_s)
+            return EncodedPicture(picture, num_bytes, packets, 1e3 * encode_s)
+        return None
+
+    def _take_picture(self) -> Picture | None:
+        """Take a picture; tell once of a source that gives none, and try until it does."""
+        told: str | None = None
+        backoff_s = MIN_BACKOFF_S
+        while True:
+            begin = time.perf_counter()
+            try:
+                picture = self._source.take()
+            except SourceLostError as error:
+                if str(error) != told:
+                    told = str(error)
+                    self._reporter.source_lost(error)
+                if self._pause(backoff_s):
+                    return None
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                continue
+            self._take_s = min(time.perf_counter() - begin, MAX_TAKE_S)
+            if told is not None and picture is not None:
+                self._reporter.source_back()
+            return picture
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; return whether the camera was closed meanwhile."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closed, seconds)
 
 
 def parse_result(payload: bytes) -> tuple[int | None, tuple[tuple[str, float], ...]]:
@@ -511,6 +555,8 @@ def run_agent(
     pump: Callable[[PacedSender, Link, Callable[[Event], None]], None],
     reporter: Reporter,
     stop: threading.Event,
+    *,
+    patient: bool = False,
 ) -> None:
     """Send until the source ends, the count is reached, or ``stop`` is set.
 
@@ -524,9 +570,10 @@ def run_agent(
             LinkLostError.
         reporter: Told what happens.
         stop: Ends the loop; set by this function when everything is done.
+        patient: Wait for a link that is not there at the start, too.
 
     Raises:
-        LinkError: The link cannot be opened the first time.
+        LinkError: The link cannot be opened the first time, and ``patient`` is false.
         PncError: The source, the manifest or the edge server is of no use.
     """
 
@@ -541,26 +588,36 @@ def run_agent(
             case _:
                 pass
 
-    link: Link | None = open_link()
     backoff_s = MIN_BACKOFF_S
+
+    def find(lost: LinkError | None) -> Link | None:
+        """Open the link, after a pause if it was lost, until it is there or all is over."""
+        nonlocal backoff_s
+        while not stop.is_set():
+            if lost is not None:
+                reporter.lost(lost, backoff_s)
+                paced.tick()
+                stop.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            try:
+                return open_link()
+            except LinkError as error:
+                if lost is None and not patient:
+                    raise
+                lost = error
+        return None
+
+    link = find(None)
     while link is not None:
         try:
             pump(paced, link, tell)
             break
         except LinkLostError as error:
-            lost: LinkError = error
+            lost = error
             if paced.sender.connected:
                 backoff_s = MIN_BACKOFF_S
         finally:
             link.close()
-        link = None
-        while link is None and not stop.is_set():
-            reporter.lost(lost, backoff_s)
-            stop.wait(backoff_s)
-            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-            try:
-                link = open_link()
-            except LinkError as error:
-                lost = error
+        link = find(lost)
     for report in paced.abandon():
         reporter.picture(report)

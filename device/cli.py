@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pnc.errors import ConfigError
 
 if TYPE_CHECKING:
     from device.agent import PacedSender
@@ -32,7 +36,13 @@ def _group() -> None:
 @app.command()
 def run(
     source: Annotated[
-        str, typer.Option("--source", metavar="DIR|FILE|belt", help="Where pictures come from.")
+        str,
+        typer.Option(
+            "--source",
+            metavar="SOURCE",
+            help="Where pictures come from: DIR, FILE, http://HOST/snapshot.jpg, /dev/video0, "
+            "picamera2://, '-' for standard input, or 'belt'.",
+        ),
     ],
     link: Annotated[
         str,
@@ -82,28 +92,58 @@ def run(
     loop: Annotated[
         bool, typer.Option("--loop/--once", help="Go through a folder again and again, or once.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Send the pictures that appear in a folder from now on.")
+    ] = False,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--every/--newest",
+            help="Send every picture of a watched folder, a pipe or a video, or the newest only.",
+        ),
+    ] = False,
+    wait_for_link: Annotated[
+        bool,
+        typer.Option("--wait-for-link", help="Wait for a link that is not there at the start."),
+    ] = False,
+    health: Annotated[
+        Path | None,
+        typer.Option("--health", metavar="SOCKET", help="Tell on a unix socket how the device is."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object per line on stdout.")
+    ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option("--log-json", help="One JSON object per event, with its time, on stderr."),
     ] = False,
 ) -> None:
     """Take pictures, encode them and send what the link carries in time.
 
     A picture is taken for every deadline; nothing of it is sent afterwards.
 
-    A link that goes away is opened again; the newest picture goes on.
+    A link or a camera that goes away is opened again; the newest picture goes on.
+
+    Under systemd (Type=notify) it says when it is ready, and keeps the watchdog at rest.
 
     Ctrl-C and SIGTERM end it cleanly, with status 0.
     """
     from device.agent import Camera, Manifest, PacedSender, run_agent
+    from device.health import Health, HealthServer, Notifier
+    from device.report import Tee, redact
     from device.sources import open_source
+    from pnc import __version__
     from pnc.codec.codec import Codec
     from pnc.config import SenderConfig
     from pnc.transport.driver import pump
     from pnc.transport.links import open_link
     from pnc.transport.sender import Sender
 
+    if as_json and log_json:
+        raise ConfigError("--json and --log-json: give one of them, not both")
     stop = threading.Event()
-    pictures = open_source(source, seed=seed, loop=loop)
+    notifier = Notifier()
+    pictures = open_source(source, seed=seed, loop=loop, watch=watch, every=every)
     codec = Codec.load(checkpoint)
     config = SenderConfig(
         device_name=name if name is not None else _host_name(),
@@ -111,12 +151,25 @@ def run(
         mtu_bytes=mtu_bytes,
     )
     lines = None if manifest is None else Manifest(manifest)
+    facts = {
+        "device": config.device_name,
+        "version": __version__,
+        "checkpoint": codec.checkpoint.id,
+        "source": redact(source),
+        "link": redact(link),
+        "deadline_s": deadline,
+    }
 
     def carry(paced: PacedSender, opened: Link, on_event: Callable[[Event], None]) -> None:
         pump(paced, opened, on_event=on_event, stop=stop)
 
-    with _ending_cleanly(stop), _reporting(as_json) as reporter:
-        reporter.started(f"{config.device_name}: {source} -> {link}, deadline {deadline:g} s")
+    with ExitStack() as stack:
+        stack.enter_context(_ending_cleanly(stop))
+        lines_out = stack.enter_context(_reporting(as_json, log_json))
+        facts_kept = Health(facts)
+        reporter = Tee(lines_out, facts_kept)
+        if lines is not None:
+            stack.callback(lines.close)
         camera = Camera(
             pictures,
             codec,
@@ -125,19 +178,36 @@ def run(
             max_bytes=max_bytes,
             redundancy=redundancy,
         )
+        stack.callback(camera.close)
         paced = PacedSender(
             Sender(config),
             camera,
             deadline_s=deadline,
             count=count,
             manifest=lines,
+            on_tick=notifier.alive,
         )
-        try:
-            run_agent(paced, lambda: open_link(link), carry, reporter, stop)
-        finally:
-            camera.close()
-            if lines is not None:
-                lines.close()
+
+        def snapshot() -> dict[str, Any]:
+            return {**facts_kept.snapshot(), "sender": asdict(paced.sender.statistics)}
+
+        if health is not None:
+            stack.callback(HealthServer(health, snapshot).close)
+        what = f"{config.device_name}: {redact(source)} -> {redact(link)}, deadline {deadline:g} s"
+        lines_out.started(what)
+        notifier.ready(what)
+        stack.callback(notifier.stopping)
+        run_agent(paced, lambda: open_link(link), carry, reporter, stop, patient=wait_for_link)
+
+
+@app.command("health")
+def show_health(
+    path: Annotated[Path, typer.Argument(metavar="SOCKET", help="What --health named.")],
+) -> None:
+    """Ask a running device how it is; one JSON object."""
+    from device.health import read_health
+
+    typer.echo(json.dumps(read_health(path), indent=2))
 
 
 @contextmanager
@@ -159,11 +229,13 @@ def _ending_cleanly(stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _reporting(as_json: bool) -> Iterator[LineReporter]:
-    from device.report import JsonReporter, LineReporter, LiveReporter
+def _reporting(as_json: bool, log_json: bool) -> Iterator[LineReporter]:
+    from device.report import JsonReporter, LineReporter, LiveReporter, LogReporter
 
     reporter: LineReporter
-    if as_json:
+    if log_json:
+        reporter = LogReporter()
+    elif as_json:
         reporter = JsonReporter()
     elif sys.stdout.isatty():
         from rich.console import Console

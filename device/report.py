@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from device.agent import PictureReport
+from device.agent import PictureReport, Reporter
+from device.sources import SourceLostError
 from pnc.commands.files import count_noun
 from pnc.errors import ImageError, LinkError
 
@@ -17,7 +22,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
 
-__all__ = ["JsonReporter", "LineReporter", "LiveReporter", "Tally", "describe"]
+__all__ = [
+    "JsonReporter",
+    "LineReporter",
+    "LiveReporter",
+    "LogReporter",
+    "Tally",
+    "Tee",
+    "describe",
+    "redact",
+]
 
 
 class Tally:
@@ -90,6 +104,16 @@ class LineReporter:
             self.tally.num_broken += 1
             self._note(f"skipped: {error}", state="skipped", error=str(error))
 
+    def source_lost(self, error: SourceLostError) -> None:
+        """Tell that the source gives nothing now, and why."""
+        with self._lock:
+            self._note(f"no picture: {error}; trying again", state="source lost", error=str(error))
+
+    def source_back(self) -> None:
+        """Tell that the source gives pictures again."""
+        with self._lock:
+            self._note("pictures again", state="source back")
+
     def started(self, text: str) -> None:
         """Tell what is about to happen."""
         with self._lock:
@@ -115,6 +139,78 @@ class JsonReporter(LineReporter):
 
     def _note(self, text: str, *, state: str, **facts: Any) -> None:
         typer.echo(json.dumps({"event": "state", "state": state, "text": text, **facts}))
+
+
+class LogReporter(LineReporter):
+    """One JSON object per event on stderr: ``{"time", "level", "event", ...}``, for a journal.
+
+    What repeats itself, such as a link that stays away, is told once.
+
+    Args:
+        clock: Unix time, seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._clock = clock
+        self._last: tuple[str, Any] | None = None
+
+    def _picture(self, report: PictureReport) -> None:
+        self._last = None
+        self._log("info", "picture", **asdict(report))
+
+    def _note(self, text: str, *, state: str, **facts: Any) -> None:
+        said = (state, facts.get("error"))
+        if said == self._last and "error" in facts:
+            return
+        self._last = said
+        level = "warning" if "error" in facts else "info"
+        self._log(level, state.replace(" ", "_"), text=text, **facts)
+
+    def _log(self, level: str, event: str, **facts: Any) -> None:
+        now = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        typer.echo(json.dumps({"time": now, "level": level, "event": event, **facts}), err=True)
+
+
+class Tee:
+    """Tells several reporters.
+
+    Args:
+        *reporters: Told in this order.
+    """
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def picture(self, report: PictureReport) -> None:
+        """Tell what became of a picture."""
+        for reporter in self._reporters:
+            reporter.picture(report)
+
+    def connected(self) -> None:
+        """Tell that the edge server answered."""
+        for reporter in self._reporters:
+            reporter.connected()
+
+    def lost(self, error: LinkError, retry_s: float) -> None:
+        """Tell that the link is gone."""
+        for reporter in self._reporters:
+            reporter.lost(error, retry_s)
+
+    def broken(self, error: ImageError) -> None:
+        """Tell that a picture was skipped."""
+        for reporter in self._reporters:
+            reporter.broken(error)
+
+    def source_lost(self, error: SourceLostError) -> None:
+        """Tell that the source gives nothing now."""
+        for reporter in self._reporters:
+            reporter.source_lost(error)
+
+    def source_back(self) -> None:
+        """Tell that the source gives pictures again."""
+        for reporter in self._reporters:
+            reporter.source_back()
 
 
 class LiveReporter(LineReporter):
@@ -158,6 +254,12 @@ class LiveReporter(LineReporter):
 
     def _note(self, text: str, *, state: str, **facts: Any) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def redact(address: str) -> str:
+    """Return an address without passwords and tokens, for messages."""
+    without_login = re.sub(r"//[^/@]*@", "//", address)
+    return re.sub(r"([?&](?:token|key|password)=)[^&]*", r"\1...", without_login)
 
 
 def describe(report: PictureReport) -> str:

@@ -24,7 +24,7 @@ from device.agent import (
     parse_result,
     run_agent,
 )
-from device.sources import Picture
+from device.sources import Picture, SourceLostError
 from pnc.config import ReceiverConfig, SenderConfig
 from pnc.errors import ConfigError, ImageError, LinkError, LinkLostError, StoreError
 from pnc.testing import VirtualLinkConfig, VirtualPair
@@ -257,6 +257,8 @@ def test_no_result_payload_raises(payload: bytes) -> None:
 class ListSource:
     """Gives what is in a list: pictures, or errors to raise."""
 
+    live = False
+
     def __init__(self, *items: Picture | Exception) -> None:
         self._items = list(items)
         self.rejected: list[str] = []
@@ -271,6 +273,9 @@ class ListSource:
 
     def reject(self, picture: Picture) -> None:
         self.rejected.append(picture.name)
+
+    def close(self) -> None:
+        pass
 
 
 class FakeEncoder:
@@ -296,6 +301,7 @@ class Notes:
         self.skipped: list[str] = []
         self.losses: list[float] = []
         self.num_connected = 0
+        self.source: list[str] = []
 
     def picture(self, report: PictureReport) -> None:
         self.pictures.append(report)
@@ -308,6 +314,12 @@ class Notes:
 
     def broken(self, error: ImageError) -> None:
         self.skipped.append(str(error))
+
+    def source_lost(self, error: SourceLostError) -> None:
+        self.source.append(str(error))
+
+    def source_back(self) -> None:
+        self.source.append("back")
 
 
 def wait_for(camera: Camera) -> EncodedPicture | None:
@@ -362,6 +374,39 @@ def test_an_error_of_the_source_comes_out_of_collect(error: Exception) -> None:
     with pytest.raises(type(error), match=str(error)):
         wait_for(camera)
     camera.close()
+
+
+def test_a_source_that_fails_is_told_of_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("device.agent.MIN_BACKOFF_S", 0.0)
+    failures = [SourceLostError("camera: unplugged") for _ in range(3)]
+    notes, source = Notes(), ListSource(*failures, picture(b"good"), picture(b"good"))
+    camera = Camera(source, FakeEncoder(), notes, mtu_bytes=244)
+    for _ in range(2):
+        camera.request(0.0)
+        assert wait_for(camera) is not None
+    camera.close()
+    assert notes.source == ["camera: unplugged", "back"]
+
+
+def test_closing_ends_the_wait_for_a_source_that_fails() -> None:
+    camera = Camera(
+        ListSource(*[SourceLostError("camera: unplugged")] * 100),
+        FakeEncoder(),
+        Notes(),
+        mtu_bytes=244,
+    )
+    camera.request(0.0)
+    camera.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
+
+
+def test_a_late_picture_is_looked_for_less_and_less_often() -> None:
+    ticks: list[float] = []
+    bench = Bench(num=2, late_s=20.0, on_tick=lambda: ticks.append(bench.pair.clock()))
+    bench.pair.run_until(19)
+    assert 150 < len(ticks) < 800
 
 
 def test_the_camera_waits_until_a_picture_is_nearly_due() -> None:
@@ -428,6 +473,17 @@ def test_a_link_that_never_opened_is_an_error() -> None:
 
     with pytest.raises(LinkError, match="missing"):
         run_agent(bench.paced, open_link, cast("Any", None), notes, threading.Event())
+
+
+def test_a_patient_agent_waits_for_a_link_that_never_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, notes, stop = Bench(), Notes(), threading.Event()
+    monkeypatch.setattr(stop, "wait", lambda timeout: len(notes.losses) == 3 and stop.set())
+
+    def open_link() -> FakeLink:
+        raise LinkError("fake://: missing")
+
+    run_agent(bench.paced, open_link, cast("Any", None), notes, stop, patient=True)
+    assert notes.losses[:3] == [0.25, 0.5, 1.0]
 
 
 def test_a_stop_reports_what_still_waits_for_its_result() -> None:
