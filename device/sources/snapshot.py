@@ -67,6 +67,7 @@ class SnapshotSource(LiveSource):
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
                 content: bytes = answer.read(MAX_SNAPSHOT_BYTES + 1)
+                missing = answer.length if len(content) <= MAX_SNAPSHOT_BYTES else None
         except HTTPError as error:
             error.close()
             hint = _HINTS.get(error.code, "look what the camera says in a browser")
@@ -85,6 +86,8 @@ class SnapshotSource(LiveSource):
             raise self._lost(f"cannot be reached ({reason}); check address and network") from error
         except (OSError, http.client.HTTPException) as error:
             raise self._lost(f"broke off ({error or type(error).__name__})") from error
+        if missing:
+            raise self._lost(f"broke off {missing} bytes before the end")
         if not content:
             raise self._lost("answered with nothing; look what the camera says in a browser")
         if len(content) > MAX_SNAPSHOT_BYTES:
