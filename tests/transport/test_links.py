@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import math
 import os
+import random
 import threading
+import time
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +18,13 @@ import pytest
 import serial
 from hypothesis import given
 from hypothesis import strategies as st
+from serial.tools.list_ports_common import ListPortInfo
 
 from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.links import open_link
 from pnc.transport.links import serial as serial_link
 from pnc.transport.links.base import Link
-from pnc.transport.links.channel import Channel, ChannelConfig
+from pnc.transport.links.channel import Channel, ChannelConfig, PacketFaults
 from pnc.transport.links.trace import RateTrace
 
 TRACE = RateTrace((0.0, 1.0, 2.0), (8000.0, 0.0, 16000.0), 3.0)
@@ -203,6 +207,60 @@ def test_impossible_channels_are_refused(options: dict[str, float]) -> None:
         ChannelConfig(**options)  # type: ignore[arg-type]
 
 
+def received(config: ChannelConfig, sent: bytes) -> bytes:
+    return b"".join(piece for _, piece in drain(Channel(config), sent))
+
+
+FAST = RateTrace.constant(8e5)
+
+
+def test_bursts_have_their_mean_loss_and_length() -> None:
+    config = ChannelConfig(trace=FAST, loss=0.2, burst_packets=8, packet_bytes=1, seed=1)
+    faults = PacketFaults(config, random.Random(5))
+    lost = [faults.feed(b"x", 0.0, is_last=False) == b"" for _ in range(40_000)]
+    runs = [len(list(run)) for is_lost, run in itertools.groupby(lost) if is_lost]
+    assert 0.17 < sum(lost) / len(lost) < 0.23
+    assert 7 < sum(runs) / len(runs) < 9
+
+
+def test_a_burst_may_lose_only_some() -> None:
+    config = ChannelConfig(
+        trace=FAST, loss=0.1, burst_packets=10, burst_loss=0.5, packet_bytes=10, seed=2
+    )
+    assert 0.85 < len(received(config, bytes(200_000))) / 200_000 < 0.95
+
+
+def test_packets_come_twice_and_in_another_order_but_none_is_lost() -> None:
+    sent = b"".join(bytes([1 + index % 250]) * 10 for index in range(1000))
+    config = ChannelConfig(trace=FAST, duplicate=0.1, reorder=0.1, packet_bytes=10, seed=3)
+    got = received(config, sent)
+    packets = [got[at : at + 10] for at in range(0, len(got), 10)]
+    assert all(len(set(packet)) == 1 for packet in packets)
+    assert set(packets) == {sent[at : at + 10] for at in range(0, len(sent), 10)}
+    assert 1050 < len(packets) < 1150
+    late = sum(b[0] == a[0] - 1 for a, b in itertools.pairwise(packets))
+    assert 60 < late < 140
+
+
+def test_a_packet_held_back_does_not_wait_for_ever() -> None:
+    channel = Channel(ChannelConfig(trace=FAST, reorder=1.0))
+    channel.push(b"alone", 0.0)
+    assert channel.pull(0.01) == b""
+    assert not channel.idle
+    due = channel.next_time()
+    assert due is not None
+    assert channel.pull(due) == b"alone"
+    assert channel.idle
+
+
+def test_framed_packets_end_with_their_frames() -> None:
+    frames = [b"x" * (index % 7 + 1) + b"\0" for index in range(2000)]
+    config = ChannelConfig(trace=FAST, loss=0.3, packet_bytes=100, framed=True, seed=4)
+    got = received(config, b"".join(frames)).split(b"\0")[:-1]
+    assert {piece + b"\0" for piece in got} <= set(frames)
+    assert 0.6 < len(got) / len(frames) < 0.8
+
+
 # --- opening by URL
 
 
@@ -210,14 +268,29 @@ def test_impossible_channels_are_refused(options: dict[str, float]) -> None:
     ("url", "message"),
     [
         ("/dev/ttyACM0", "not the address of a link"),
-        ("ble://camera", "not the address of a link"),
+        ("quic://camera", "not the address of a link"),
         ("serial://", "no port is named"),
+        ("serial:///dev/x?vid=2886", "two ports are named"),
+        ("serial://?vid=camera", "vid='camera' is not a number"),
         ("serial:///dev/x?speed=9600", "unknown option speed; known are baud"),
         ("serial:///dev/x?baud=fast", "baud='fast' is not a number"),
         ("emu://x", "use emu://NAME"),
         ("emu://?side=a", "use emu://NAME"),
         ("emu://x?side=a&rate_bps=", "rate_bps='' is not a number"),
         ("emu://x?side=a&loss=2", "loss"),
+        ("emu://x?side=a&loss=0.9&burst_packets=4", "lose 0.8 at most"),
+        ("emu://x?side=a&cut_s=0", "times in seconds"),
+        ("tcp://127.0.0.1", "no port is named"),
+        ("tcp://127.0.0.1:70000", "no port is named"),
+        ("tcp://[::1:9", "not the address of a link"),
+        ("tcp://a:b:9", "not HOST:PORT"),
+        ("tcp://:9?listen=yes", "listen='yes' is not a number"),
+        ("udp://:9?listen=2", "listen=2 is not 0 or 1"),
+        ("udp://:9?token=x", "unknown option token"),
+        ("ws://:9/x?listen=1", "needs a token of 16"),
+        ("ws://:9/x?listen=1&token=short", "needs a token of 16"),
+        ("ws://:9/x?token_file=/nowhere", "the token cannot be read"),
+        ("ws://:9/x?token=%00", "ASCII"),
         ("emu://x?side=a&trace=/nowhere.csv", "cannot be read"),
     ],
 )
@@ -291,6 +364,27 @@ def test_emulated_write_gives_up_on_a_radio_that_stands_still(
     a.write(b"x" * 30)
 
 
+def test_emulated_link_is_cut_and_comes_back(emulated: Callable[..., Link]) -> None:
+    a = emulated("a", cut_s=0.05, away_s=0.3)
+    b = emulated("b")
+    end = time.monotonic() + 20
+    assert a.read(20) == b""
+    with pytest.raises(LinkLostError, match="was cut"):
+        a.read(20)
+    with pytest.raises(LinkLostError, match="was cut"):
+        a.write(b"x")
+    a.close()
+    assert b.read(0.0) == b""
+    back: Link | None = None
+    while back is None and time.monotonic() < end:
+        try:
+            back = emulated("a")
+        except LinkError as error:
+            assert error.reason == "missing"  # noqa: PT017
+            b.read(0.02)
+    assert back is not None
+
+
 # --- serial
 
 
@@ -335,10 +429,49 @@ def test_missing_serial_port_lists_those_there(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(LinkError, match="no such port; there is no port here") as caught:
         open_link("serial:///dev/ttyNOWHERE")
     assert caught.value.reason == "missing"
-    port = type("Port", (), {"device": "/dev/ttyACM7"})
-    monkeypatch.setattr("pnc.transport.links.serial.list_ports.comports", lambda: [port])
-    with pytest.raises(LinkError, match="the ports here are /dev/ttyACM7"):
+    monkeypatch.setattr(
+        "pnc.transport.links.serial.list_ports.comports",
+        lambda: [usb_port("/dev/ttyACM7"), ListPortInfo("/dev/ttyS0")],
+    )
+    with pytest.raises(
+        LinkError, match=r"the ports here are /dev/ttyACM7 \(2886:8045, serial A\)$"
+    ):
         open_link("serial:///dev/ttyNOWHERE")
+
+
+def usb_port(device: str, vid: int = 0x2886, pid: int = 0x8045, number: str = "A") -> ListPortInfo:
+    port = ListPortInfo(device)
+    port.vid, port.pid, port.serial_number, port.hwid = vid, pid, number, "USB"
+    return port
+
+
+def test_a_serial_port_is_found_by_its_usb_device(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, name = terminal
+    ports = [usb_port("/dev/ttyACM7", number="B"), usb_port(name), usb_port("/dev/x", vid=0x239A)]
+    monkeypatch.setattr("pnc.transport.links.serial.list_ports.comports", lambda: ports)
+    link = open_link("serial://?vid=2886&pid=8045&serial=A&baud=115200")
+    link.write(b"x")
+    assert os.read(master, 9) == b"x"
+    link.close()
+    with pytest.raises(LinkError, match=r"several ports fit: .*add serial=") as caught:
+        open_link("serial://?vid=2886")
+    assert caught.value.ports == sorted(["/dev/ttyACM7", name])
+    with pytest.raises(LinkError, match=r"no such port; the ports here are .*239a:8045"):
+        open_link("serial://?vid=1915")
+
+
+def test_closing_a_port_that_does_not_close_is_bounded(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pnc.transport.links.serial.CLOSE_TIMEOUT_S", 0.01)
+    link = open_link(f"serial://{terminal[1]}")
+    let_go = threading.Event()
+    monkeypatch.setattr("serial.Serial.reset_output_buffer", lambda port: let_go.wait(20))
+    link.close()
+    assert not let_go.is_set()
+    let_go.set()
 
 
 def test_forbidden_serial_port_names_the_group(

@@ -66,16 +66,16 @@ def open_link(url: str, **options: str | float) -> Link:
         ConfigError: The URL or an option is not understood.
         LinkError: No link can be had there: missing, busy, or not permitted.
     """
+    shown = hide_token(url)
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        shown = hide_token(url)
         raise ConfigError(f"{shown}: not the address of a link: {error}", url=shown) from error
     if parts.scheme not in OPENERS:
         raise ConfigError(
-            f"{hide_token(url)}: not the address of a link; use serial:///dev/ttyACM0?baud=230400, or "
+            f"{shown}: not the address of a link; use serial:///dev/ttyACM0?baud=230400, or "
             f"another of {', '.join(f'{scheme}://' for scheme in OPENERS)}",
-            url=hide_token(url),
+            url=shown,
         )
     merged = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
     settings = {name: str(value) for name, value in merged.items()}
@@ -86,7 +86,7 @@ def open_link(url: str, **options: str | float) -> Link:
         raise ConfigError(
             f"{parts.scheme}:// needs the package {error.name}; install it with: "
             f"pip install 'pnc[{EXTRAS.get(parts.scheme, 'device')}]'",
-            url=hide_token(url),
+            url=shown,
         ) from error
     link: Link = opener(url, unquote(parts.netloc + parts.path), settings)
     return link

@@ -22,6 +22,9 @@ QUANTUM_BYTES = 32
 QUANTUM_S = 0.001
 """The same as a time: a fast channel is not called more often."""
 
+REORDER_S = 0.05
+"""A radio packet that is to come after the next one waits this long for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
@@ -38,16 +41,26 @@ class ChannelConfig:
     delay_s: float = 0.0
     """Time every byte spends on the way after it left the FIFO, seconds."""
     loss: float = 0.0
-    """Probability that a radio packet is lost, 0 to 1."""
+    """Share of the radio packets that are lost, 0 to 1."""
     bit_error: float = 0.0
     """Probability that a bit is flipped, 0 to 1."""
     packet_bytes: int = 63
     """Bytes of a radio packet; the published test bed cut its stream into pieces of 63."""
     seed: int = 0
-    """Seed of loss and bit errors."""
+    """Seed of everything that goes wrong."""
+    burst_packets: float = 1.0
+    """Mean number of radio packets in a bad stretch; 1: each is lost by itself."""
+    burst_loss: float = 1.0
+    """Probability that a radio packet in a bad stretch is lost, 0 to 1."""
+    duplicate: float = 0.0
+    """Probability that a radio packet comes twice, 0 to 1."""
+    reorder: float = 0.0
+    """Probability that a radio packet comes after the next one, 0 to 1."""
+    framed: bool = False
+    """Whether a radio packet also ends with a frame, at a zero byte, as datagrams do."""
 
     def __post_init__(self) -> None:
-        for name in ("loss", "bit_error"):
+        for name in ("loss", "bit_error", "burst_loss", "duplicate", "reorder"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a probability, 0 to 1")
         if not 0 <= self.delay_s < math.inf:
@@ -55,6 +68,11 @@ class ChannelConfig:
         for name in ("fifo_bytes", "packet_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not 1 or more bytes")
+        if not 1 <= self.burst_packets < math.inf:
+            raise ConfigError(f"burst_packets: {self.burst_packets} is not 1 or more packets")
+        most = self.burst_loss * self.burst_packets / (1 + self.burst_packets)
+        if self.burst_packets > 1 and self.loss > most:
+            raise ConfigError(f"loss: bursts of this kind lose {most:.3g} at most, not {self.loss}")
 
 
 class Channel:
@@ -76,8 +94,7 @@ class Channel:
         self._busy_since = 0.0
         self._served_bytes = 0
         self._on_the_way: deque[tuple[float, bytes]] = deque()
-        self._packet_left = 0
-        self._packet_lost = False
+        self._packets = PacketFaults(config, self._random)
         self._good_bits = self._draw_good_bits()
 
     @property
@@ -88,7 +105,7 @@ class Channel:
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is on the way."""
-        return not self._fifo and not self._on_the_way
+        return not self._fifo and not self._on_the_way and self._packets.due is None
 
     def push(self, data: bytes, now: float) -> int:
         """Put bytes into the FIFO and return how many of them fitted."""
@@ -112,6 +129,8 @@ class Channel:
     def next_time(self) -> float | None:
         """When to call :meth:`pull` again; None if nothing waits and nothing is on the way."""
         times = [self._on_the_way[0][0]] if self._on_the_way else []
+        if self._packets.due is not None:
+            times.append(self._packets.due)
         if self._fifo:
             wanted = self._served_bytes + min(self._quantum_bytes, len(self._fifo))
             served = self.config.trace.time_after(self._busy_since, wanted - 1e-6)
@@ -123,6 +142,7 @@ class Channel:
         return self.config.trace.bytes_between(0.0, max(0.0, now - self._start_s))
 
     def _serve(self, now: float) -> None:
+        self._deliver(self._packets.release(now), now)
         if not self._fifo:
             return
         allowed = self.config.trace.bytes_between(self._busy_since, now - self._start_s)
@@ -132,15 +152,13 @@ class Channel:
         served = bytes(self._fifo[:count])
         del self._fifo[:count]
         self._served_bytes += count
-        damaged = self._damage(served)
-        if damaged:
-            self._on_the_way.append((now + self.config.delay_s, damaged))
-        if not self._fifo:
-            self._packet_left = 0
+        self._deliver(self._packets.feed(served, now, is_last=not self._fifo), now)
 
-    def _damage(self, data: bytes) -> bytes:
-        if self.config.loss:
-            data = self._lose_packets(data)
+    def _deliver(self, data: bytes, now: float) -> None:
+        if data:
+            self._on_the_way.append((now + self.config.delay_s, self._flip_bits(data)))
+
+    def _flip_bits(self, data: bytes) -> bytes:
         if not self.config.bit_error:
             return data
         out = bytearray(data)
@@ -151,24 +169,99 @@ class Channel:
         self._good_bits = position - 8 * len(out)
         return bytes(out)
 
-    def _lose_packets(self, data: bytes) -> bytes:
-        kept = bytearray()
-        start = 0
-        while start < len(data):
-            if self._packet_left == 0:
-                self._packet_left = self.config.packet_bytes
-                self._packet_lost = self._random.random() < self.config.loss
-            end = start + self._packet_left
-            piece = data[start:end]
-            if not self._packet_lost:
-                kept += piece
-            self._packet_left -= len(piece)
-            start = end
-        return bytes(kept)
-
     def _draw_good_bits(self) -> int:
         """Bits until the next wrong one, geometrically distributed."""
         chance = self.config.bit_error
         if chance in (0, 1):
             return 0
         return int(math.log(1 - self._random.random()) / math.log1p(-chance))
+
+
+class PacketFaults:
+    """Cuts a stream into radio packets, and loses, repeats and swaps them.
+
+    Loss in bursts is a chain of two states (Gilbert, "Capacity of a Burst-Noise Channel", 1960;
+    Elliott, "Estimates of Error Rates for Codes on Burst-Noise Channels", 1963): none is lost in
+    the good one, ``burst_loss`` in the bad one.
+
+    Args:
+        config: Of the channel.
+        source: Where chance comes from.
+    """
+
+    def __init__(self, config: ChannelConfig, source: random.Random) -> None:
+        self.due: float | None = None
+        """When to call :meth:`release`, if a packet is held back."""
+        self._config = config
+        self._random = source
+        self._changes_order = config.reorder > 0 or config.duplicate > 0
+        self._left = 0
+        self._lost = False
+        self._packet = bytearray()
+        self._held = b""
+        share = config.loss / config.burst_loss if config.burst_loss else 0.0
+        self._leave = 1 / config.burst_packets
+        self._enter = share * self._leave / (1 - share) if config.burst_packets > 1 else 0.0
+        self._bad = config.burst_packets > 1 and source.random() < share
+
+    def feed(self, data: bytes, now: float, *, is_last: bool) -> bytes:
+        """Take what the radio sends, and return what comes of it now.
+
+        Args:
+            data: The next bytes of the stream.
+            now: Seconds.
+            is_last: Whether nothing more waits: the packet ends here.
+        """
+        if not (self._config.loss or self._changes_order):
+            return data
+        out = bytearray()
+        start = 0
+        while start < len(data):
+            if self._left == 0:
+                self._left = self._config.packet_bytes
+                self._lost = self._draw_loss()
+            end = start + self._left
+            if self._config.framed:
+                end = data.find(b"\0", start, end) + 1 or end
+            piece = data[start:end]
+            ends = len(piece) == self._left or (self._config.framed and piece.endswith(b"\0"))
+            self._left = 0 if ends else self._left - len(piece)
+            start = end
+            if not self._lost:
+                self._packet += piece
+            if ends or not self._changes_order:
+                out += self._finish(now)
+        if is_last:
+            self._left = 0
+            out += self._finish(now)
+        return bytes(out)
+
+    def release(self, now: float) -> bytes:
+        """Return the packet that was held back, if none came after it for long enough."""
+        if self.due is None or now < self.due:
+            return b""
+        held, self._held, self.due = self._held, b"", None
+        return held
+
+    def _finish(self, now: float) -> bytes:
+        packet = bytes(self._packet)
+        self._packet.clear()
+        if not packet or not self._changes_order:
+            return packet
+        if self._random.random() < self._config.duplicate:
+            packet *= 2
+        if self.due is not None:
+            held, self._held, self.due = self._held, b"", None
+            return packet + held
+        if self._random.random() < self._config.reorder:
+            self._held, self.due = packet, now + REORDER_S
+            return b""
+        return packet
+
+    def _draw_loss(self) -> bool:
+        config = self._config
+        if config.burst_packets == 1:
+            return self._random.random() < config.loss
+        if self._random.random() < (self._leave if self._bad else self._enter):
+            self._bad = not self._bad
+        return self._bad and self._random.random() < config.burst_loss

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.links.channel import Channel, ChannelConfig
@@ -16,10 +17,27 @@ __all__ = ["EmulatedLink", "open_emulated"]
 WRITE_TIMEOUT_S = 0.5
 """A write gives up after this, as on a serial port."""
 
-OPTIONS = ("side", "rate_bps", "trace", "delay_s", "loss", "bit_error", "fifo_bytes", "seed")
+NUMBERS: dict[str, Callable[[str], float]] = {
+    "fifo_bytes": int,
+    "delay_s": float,
+    "loss": float,
+    "burst_packets": float,
+    "burst_loss": float,
+    "duplicate": float,
+    "reorder": float,
+    "bit_error": float,
+    "packet_bytes": int,
+    "framed": int,
+    "seed": int,
+}
+"""Options that are fields of :class:`ChannelConfig`."""
+
+OPTIONS = ("side", "rate_bps", "trace", "cut_s", "away_s", *NUMBERS)
 
 _registry_lock = threading.Lock()
 _pairs: dict[str, _Pair] = {}
+_away: dict[tuple[str, str], tuple[float, float]] = {}
+"""From when to when an end that was cut cannot be opened again, by name and side."""
 
 
 class _Pair:
@@ -32,19 +50,28 @@ class _Pair:
 
 
 class EmulatedLink:
-    """One end. Bytes for an end that nobody has open are lost, as on a radio."""
+    """One end. Bytes for an end that nobody has open are lost, as on a radio.
 
-    def __init__(self, url: str, name: str, side: str, pair: _Pair) -> None:
+    Args:
+        url: The address.
+        name: Of both ends.
+        side: Of this one, ``a`` or ``b``.
+        pair: Both ends.
+        cut_at: When this end is lost, in the time of ``time.monotonic``.
+    """
+
+    def __init__(self, url: str, name: str, side: str, pair: _Pair, cut_at: float) -> None:
         self.url = url
         self._name = name
         self._side = side
         self._other = "b" if side == "a" else "a"
         self._pair = pair
+        self._cut_at = cut_at
         self._closed = False
 
     def read(self, timeout_s: float) -> bytes:
         """Wait for bytes; see :class:`pnc.transport.links.base.Link`."""
-        end = time.monotonic() + timeout_s
+        end = min(time.monotonic() + timeout_s, self._cut_at)
         with self._pair.changed:
             while True:
                 self._check_open()
@@ -60,7 +87,7 @@ class EmulatedLink:
 
     def write(self, data: bytes) -> None:
         """Hand bytes over; what the radio does not take in half a second is lost."""
-        end = time.monotonic() + WRITE_TIMEOUT_S
+        end = min(time.monotonic() + WRITE_TIMEOUT_S, self._cut_at)
         with self._pair.changed:
             channel = self._pair.channels[self._side]
             while data:
@@ -88,6 +115,8 @@ class EmulatedLink:
     def _check_open(self) -> None:
         if self._closed:
             raise LinkLostError(f"{self.url}: the link was closed", url=self.url)
+        if time.monotonic() >= self._cut_at:
+            raise LinkLostError(f"{self.url}: the link was cut", url=self.url)
 
 
 def open_emulated(url: str, name: str, settings: Mapping[str, str]) -> EmulatedLink:
@@ -96,11 +125,12 @@ def open_emulated(url: str, name: str, settings: Mapping[str, str]) -> EmulatedL
     Args:
         url: For messages.
         name: Both ends give the same.
-        settings: See :data:`OPTIONS`; ``rate_bps`` in bits per second, ``trace`` a CSV file.
+        settings: See :data:`OPTIONS`; ``rate_bps`` in bits per second, ``trace`` a CSV file,
+            ``cut_s`` after how many seconds this end is lost, ``away_s`` for how long.
 
     Raises:
         ConfigError: No name, no side, or an option is not understood.
-        LinkError: That side is open already.
+        LinkError: That side is open already, or was cut and is not back yet.
     """
     check_options(url, settings, OPTIONS)
     side = settings.get("side", "")
@@ -110,21 +140,31 @@ def open_emulated(url: str, name: str, settings: Mapping[str, str]) -> EmulatedL
         trace = RateTrace.from_file(settings["trace"])
     else:
         trace = RateTrace.constant(take_option(url, settings, "rate_bps", float, 100_000.0))
-    config = ChannelConfig(
-        trace=trace,
-        fifo_bytes=take_option(url, settings, "fifo_bytes", int, 512),
-        delay_s=take_option(url, settings, "delay_s", float, 0.0),
-        loss=take_option(url, settings, "loss", float, 0.0),
-        bit_error=take_option(url, settings, "bit_error", float, 0.0),
-        seed=take_option(url, settings, "seed", int, 0),
-    )
+    given = {
+        field: take_option(url, settings, field, convert, 0.0)
+        for field, convert in NUMBERS.items()
+        if field in settings
+    }
+    config = ChannelConfig(trace=trace, **given)  # type: ignore[arg-type]
+    cut_s = take_option(url, settings, "cut_s", float, math.inf)
+    away_s = take_option(url, settings, "away_s", float, 0.0)
+    if not (cut_s > 0 and 0 <= away_s < math.inf):
+        raise ConfigError(f"{url}: cut_s and away_s are times in seconds", url=url)
     with _registry_lock:
+        now = time.monotonic()
+        gone_at, back_at = _away.pop((name, side), (math.inf, 0.0))
+        if gone_at <= now < back_at:
+            _away[name, side] = gone_at, back_at
+            raise LinkError(f"{url}: not there; it was cut", url=url, reason="missing")
         pair = _pairs.setdefault(name, _Pair())
         with pair.changed:
             if side in pair.sides:
-                raise LinkError(f"{url}: in use; side {side} is open already", reason="busy")
-            now = time.monotonic()
-            link = EmulatedLink(url, name, side, pair)
+                raise LinkError(
+                    f"{url}: in use; side {side} is open already", url=url, reason="busy"
+                )
+            if cut_s < math.inf:
+                _away[name, side] = now + cut_s, now + cut_s + away_s
+            link = EmulatedLink(url, name, side, pair, now + cut_s)
             pair.sides[side] = link
             pair.channels[side] = Channel(config, start_s=now)
             other = pair.channels.get(link._other)

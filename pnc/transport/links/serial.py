@@ -1,9 +1,13 @@
 """Serial ports through pyserial: USB radios, UARTs, pseudo-terminals.
 
+A port is named by its path, or by what its USB device says of itself
+(``serial://?vid=2886&pid=8045``): that finds it again when it comes back under another path.
+
 pyserial 3.5 has traps that this module keeps to itself: ``write_timeout=0`` spins (#280), a
 ``SerialTimeoutException`` does not mean that nothing was sent, ``in_waiting`` raises a plain
 ``OSError`` after an unplug, a flush then raises ``termios.error``, which is neither, and closing a
-port under a reader raises ``TypeError``.
+port under a reader raises ``TypeError``. Closing a port that takes nothing waits up to 30 s in
+Linux' tty layer, so that happens in a thread that nobody waits for longer than a second.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import stat
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import serial
@@ -27,7 +33,7 @@ try:
 except ImportError:
     TERMINAL_ERRORS = ()
 
-__all__ = ["SerialLink", "open_serial"]
+__all__ = ["PortSeen", "SerialLink", "open_serial", "ports_seen"]
 
 DEFAULT_BAUD = 230_400
 """The published test bed's rate, and what nRF52 boards' USB bridges run without loss."""
@@ -35,11 +41,41 @@ DEFAULT_BAUD = 230_400
 WRITE_TIMEOUT_S = 0.5
 """A write gives up after this: the receiver's window is far less than a port takes in that time."""
 
+CLOSE_TIMEOUT_S = 1.0
+"""Closing is left to itself after this."""
+
 READ_BYTES = 4096
 """Bytes taken at once; more would only wait in another buffer."""
 
+USB_OPTIONS = ("vid", "pid", "serial")
+"""Options that name a port by its USB device."""
+
 _PORT_ERRORS: tuple[type[Exception], ...] = (serial.SerialException, OSError, *TERMINAL_ERRORS)
 _LOST: tuple[type[Exception], ...] = (*_PORT_ERRORS, TypeError)
+
+
+@dataclass(frozen=True, slots=True)
+class PortSeen:
+    """A serial port of this machine."""
+
+    device: str
+    """Path or name."""
+    description: str
+    vid: int | None = None
+    """USB vendor; None where the port is no USB device."""
+    pid: int | None = None
+    """USB product."""
+    serial_number: str | None = None
+    """What tells two devices of a kind apart, where their maker gave them numbers."""
+
+    @property
+    def usb_id(self) -> str | None:
+        """``VID:PID`` as four hexadecimal digits each."""
+        return None if self.vid is None or self.pid is None else f"{self.vid:04x}:{self.pid:04x}"
+
+    def __str__(self) -> str:
+        number = f", serial {self.serial_number}" if self.serial_number else ""
+        return f"{self.device} ({self.usb_id}{number})" if self.usb_id else self.device
 
 
 class SerialLink:
@@ -53,7 +89,8 @@ class SerialLink:
     def read(self, timeout_s: float) -> bytes:
         """Wait for bytes; see :class:`pnc.transport.links.base.Link`."""
         try:
-            self._port.timeout = timeout_s
+            if self._port.timeout != timeout_s:
+                self._port.timeout = timeout_s
             first: bytes = self._port.read(1)
             if not first:
                 return b""
@@ -75,13 +112,30 @@ class SerialLink:
         """Close the port; what it still holds is dropped."""
         if not self._closed:
             self._closed = True
-            with contextlib.suppress(*_LOST):
-                self._port.reset_output_buffer()
-            with contextlib.suppress(*_LOST):
-                self._port.close()
+            closer = threading.Thread(
+                target=self._close_port, name=f"close {self.url}", daemon=True
+            )
+            closer.start()
+            closer.join(CLOSE_TIMEOUT_S)
+
+    def _close_port(self) -> None:
+        with contextlib.suppress(*_LOST):
+            self._port.reset_output_buffer()
+        with contextlib.suppress(*_LOST):
+            self._port.close()
 
     def _lost(self, error: Exception) -> LinkLostError:
         return LinkLostError(f"{self.url}: the port went away; is it plugged in?", url=self.url)
+
+
+def ports_seen() -> list[PortSeen]:
+    """List the serial ports of this machine, without those behind which there is nothing."""
+    found = [
+        PortSeen(port.device, port.description, port.vid, port.pid, port.serial_number)
+        for port in list_ports.comports()
+        if port.hwid not in (None, "n/a")
+    ]
+    return sorted(found, key=lambda port: port.device)
 
 
 def open_serial(url: str, device: str, settings: Mapping[str, str]) -> SerialLink:
@@ -89,17 +143,23 @@ def open_serial(url: str, device: str, settings: Mapping[str, str]) -> SerialLin
 
     Args:
         url: For messages.
-        device: Path or name of the port.
-        settings: ``baud``.
+        device: Path or name of the port; empty if it is named by its USB device.
+        settings: ``baud``; ``vid`` and ``pid``, hexadecimal, and ``serial`` of the USB device.
 
     Raises:
         ConfigError: No port is named, or an option is not understood.
-        LinkError: The port is missing, busy, not permitted, or no serial port.
+        LinkError: The port is missing, busy, not permitted, or no serial port; or several fit.
     """
-    check_options(url, settings, ("baud",))
+    check_options(url, settings, ("baud", *USB_OPTIONS))
     baud = take_option(url, settings, "baud", int, DEFAULT_BAUD)
-    if not device:
-        raise ConfigError(f"{url}: no port is named; use serial:///dev/ttyACM0", url=url)
+    by_usb = any(name in settings for name in USB_OPTIONS)
+    if by_usb == bool(device):
+        raise ConfigError(
+            f"{url}: {'two ports are' if by_usb else 'no port is'} named; use "
+            "serial:///dev/ttyACM0 or serial://?vid=2886&pid=8045",
+            url=url,
+        )
+    device = device or _find_port(url, settings)
     try:
         port = serial.Serial(
             device, baud, timeout=0.1, write_timeout=WRITE_TIMEOUT_S, exclusive=True
@@ -111,12 +171,49 @@ def open_serial(url: str, device: str, settings: Mapping[str, str]) -> SerialLin
     return SerialLink(url, port)
 
 
+def _find_port(url: str, settings: Mapping[str, str]) -> str:
+    vid = take_option(url, settings, "vid", _parse_hex, None)
+    pid = take_option(url, settings, "pid", _parse_hex, None)
+    number = settings.get("serial")
+    ports = ports_seen()
+    found = [
+        port
+        for port in ports
+        if (vid is None or port.vid == vid)
+        and (pid is None or port.pid == pid)
+        and (number is None or port.serial_number == number)
+    ]
+    if not found:
+        raise _missing(url, ports)
+    if len(found) > 1:
+        raise LinkError(
+            f"{url}: several ports fit: {', '.join(map(str, found))}; add serial= to tell them "
+            "apart",
+            url=url,
+            reason="ambiguous",
+            ports=[port.device for port in found],
+        )
+    return found[0].device
+
+
+def _parse_hex(text: str) -> int | None:
+    return int(text, 16)
+
+
+def _missing(url: str, ports: list[PortSeen]) -> LinkError:
+    there = f"the ports here are {', '.join(map(str, ports))}" if ports else "there is no port here"
+    return LinkError(
+        f"{url}: no such port; {there}",
+        url=url,
+        reason="missing",
+        ports=[port.device for port in ports],
+    )
+
+
 def _explain(url: str, device: str, error: Exception) -> LinkError:
     code = error.errno if isinstance(error, OSError) else None
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        ports = sorted(port.device for port in list_ports.comports())
-        there = f"the ports here are {', '.join(ports)}" if ports else "there is no port here"
-        return LinkError(f"{url}: no such port; {there}", url=url, reason="missing", ports=ports)
+        return _missing(url, ports_seen())
     if code in (errno.EACCES, errno.EPERM):
         group = _group_of(device)
         return LinkError(
