@@ -295,6 +295,8 @@ class WebSocketLink:
 
     def _give_up(self) -> LinkLostError:
         self._gone = self._gone or PEER_GONE
+        if self._peer is not None:
+            shut(self._peer.stream)
         return lost_link(self.url, self._gone)
 
 
