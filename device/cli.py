@@ -210,6 +210,59 @@ def show_health(
     typer.echo(json.dumps(read_health(path), indent=2))
 
 
+@app.command()
+def probe(
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
+    ] = "belt",
+    num: Annotated[int, typer.Option("--num", min=4, help="Pictures to encode.")] = 50,
+    mtu_bytes: Annotated[
+        int, typer.Option("--mtu-bytes", min=32, max=1024, help="Largest packet, bytes.")
+    ] = 244,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option("--rate", min=1, help="Link rate, bytes per second; more than once for more."),
+    ] = None,
+    deadline: Annotated[
+        list[float] | None,
+        typer.Option("--deadline", min=0.02, help="Deadline, seconds; more than once for more."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Measure this machine, and say which deadlines are possible at which link rates."""
+    from device import probe as measuring
+    from pnc.codec.codec import Codec
+
+    codec = Codec.load(checkpoint)
+    before = measuring.read_machine()
+    times = measuring.measure_encoder(codec, num=num, mtu_bytes=mtu_bytes)
+    machine = measuring.read_machine()
+    prospects = measuring.foresee(
+        times,
+        codec.checkpoint.card.get("accuracy", {}),
+        mtu_bytes=mtu_bytes,
+        rates=rate or measuring.RATES_BYTES_PER_S,
+        deadlines=deadline or measuring.DEADLINES_S,
+    )
+    if as_json:
+        record = {
+            "checkpoint": codec.checkpoint.id,
+            "encode": asdict(times),
+            "machine": asdict(machine),
+            "temperatures_before_c": dict(before.temperatures_c),
+            "prospects": [asdict(prospect) for prospect in prospects],
+        }
+        typer.echo(json.dumps(record, indent=2))
+        return
+    from rich.console import Console
+
+    from device.probe_report import describe_machine, prospect_table
+
+    for line in describe_machine(before, machine, times):
+        typer.echo(line)
+    Console().print(prospect_table(prospects))
+
+
 @contextmanager
 def _ending_cleanly(stop: threading.Event) -> Iterator[None]:
     """Let the first SIGINT or SIGTERM set ``stop``; a second one does what it always does."""
