@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bleak.backends.scanner import BaseBleakScanner
 
 __all__ = [
+    "LINK_LAYER_BYTES",
     "MAX_PACKET_BYTES",
     "NUS_RX",
     "NUS_SERVICE",

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pnc.errors import ConfigError, LinkError, PncError
 from pnc.transport.links.ble import (
+    LINK_LAYER_BYTES,
     MAX_PACKET_BYTES,
     MIN_PACKET_BYTES,
     NUS_RX,
@@ -55,8 +57,13 @@ MAX_PENDING_BYTES = 1024
 POWER_ON_TIMEOUT_S = 5.0
 """Whatever does not answer HCI in this time is no controller."""
 
+LINK_LAYER_US = 2120
+"""Time that a packet of 251 bytes takes at 1 Mbit/s, microseconds."""
+
 TUNING_TIMEOUT_S = 5.0
 """A central may leave a request for better parameters unanswered."""
+
+_ADDRESS = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
 
 logger = logging.getLogger(__name__)
 
@@ -172,17 +179,18 @@ class Peripheral(AsyncLink):
 
     async def _tune(self, connection: Connection) -> None:
         """Ask for what carries most; a controller or central that refuses is left as it is."""
-        from bumble.hci import Phy
+        from bumble import hci
 
-        wishes: tuple[Awaitable[Any], ...] = (
+        host = self._device.host
+        await _try_to(
             connection.update_parameters(
                 self._interval_ms, self._interval_ms, 0, SUPERVISION_TIMEOUT_MS
-            ),
-            connection.set_data_length(251, 2120),
-            connection.set_phy([Phy.LE_2M], [Phy.LE_2M]),
+            )
         )
-        for wish in wishes:
-            await _try_to(wish)
+        if host.supports_command(hci.HCI_LE_SET_DATA_LENGTH_COMMAND):
+            await _try_to(connection.set_data_length(LINK_LAYER_BYTES, LINK_LAYER_US))
+        if host.supports_command(hci.HCI_LE_SET_PHY_COMMAND):
+            await _try_to(connection.set_phy([hci.Phy.LE_2M], [hci.Phy.LE_2M]))
 
     async def _transmit(self, piece: bytes) -> None:
         connection = self._connection
@@ -276,6 +284,13 @@ def open_ble_peripheral(url: str, target: str, settings: Mapping[str, str]) -> B
             url=url,
             option="interval_ms",
         )
+    address = settings.get("address")
+    if address is not None and not _ADDRESS.fullmatch(address):
+        raise ConfigError(
+            f"{url}: address={address!r} is no address; use F0:01:02:03:04:05, or leave it out",
+            url=url,
+            option="address",
+        )
     try:
         import bumble.transport  # noqa: F401
     except ImportError as error:
@@ -289,7 +304,7 @@ def open_ble_peripheral(url: str, target: str, settings: Mapping[str, str]) -> B
             url,
             target,
             name=name,
-            address=settings.get("address"),
+            address=address,
             interval_ms=interval_ms,
             limit_bytes=limit_bytes,
         )

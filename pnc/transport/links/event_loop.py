@@ -148,6 +148,9 @@ class AsyncLink(abc.ABC):
         try:
             while True:
                 await self._writable.wait()
+                if len(self._outgoing) < self.packet_bytes:
+                    # Whoever waits for room fills the packet up first.
+                    await asyncio.sleep(0)
                 piece = bytes(self._outgoing[: self.packet_bytes])
                 if not piece:
                     self._writable.clear()
@@ -189,9 +192,10 @@ class EventLoopThread:
         return BlockingLink(link, self)
 
     def close(self, link: AsyncLink) -> None:
-        """Close one of the loop's links."""
-        self._links.discard(link)
-        self.run(link.close())
+        """Close one of the loop's links; a second time does nothing."""
+        if link in self._links:
+            self._links.discard(link)
+            self.run(link.close())
 
     def stop(self) -> None:
         """Close all links and end the thread; a second time does nothing."""
@@ -231,9 +235,8 @@ class BlockingLink:
 
     def close(self) -> None:
         """Close the link; what it still holds is dropped."""
-        if not self._closed:
-            self._closed = True
-            self._loop.close(self._link)
+        self._closed = True
+        self._loop.close(self._link)
 
     def _check_open(self) -> None:
         if self._closed:
