@@ -124,6 +124,7 @@ class Pipe:
         """Say how many bytes of the outlet were written; 0 or less: none."""
         if length <= 0:
             return
+        length = min(length, self._staged)
         self.moved = (self.moved + length) & COUNT_MASK
         rest = self._staged - length
         for index in range(rest):
