@@ -214,6 +214,25 @@ def test_the_loss_of_a_device_is_noticed_at_once() -> None:
     run(script())
 
 
+def test_a_write_that_bluez_refuses_loses_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise exc.BleakDBusError("org.bluez.Error.Failed", ["Not connected"])
+
+    async def script() -> None:
+        world = World(QUICK)
+        server = await world.peripheral()
+        link = await connect(URL, "pnc", bluetooth=await world.central())
+        with monkeypatch.context() as patch:
+            patch.setattr(link._client, "write_gatt_char", refuse)
+            await link.write(b"x")
+            with pytest.raises(LinkLostError, match="went away"):
+                await link.read(5.0)
+        await link.close()
+        await server.close()
+
+    run(script())
+
+
 def failing(error: Exception) -> Bluetooth:
     """Return a Bluetooth on which nothing can be found for this reason."""
 

@@ -11,20 +11,27 @@ from typing import Any
 
 import bumble.transport
 import pytest
+from bumble.controller import Controller
 from bumble.hci import HCI_Error
 from bumble.transport.common import TransportInitError, TransportSpecError
 
 from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.links import open_link
 from pnc.transport.links.ble import connect
-from pnc.transport.links.ble_peripheral import MAX_PENDING_BYTES, advertise
-from pnc.transport.links.event_loop import QUEUE_BYTES, WRITE_TIMEOUT_S, shared_event_loop
+from pnc.transport.links.ble_peripheral import MAX_PENDING_BYTES, Peripheral, advertise
+from pnc.transport.links.event_loop import (
+    CLOSE_TIMEOUT_S,
+    QUEUE_BYTES,
+    WRITE_TIMEOUT_S,
+    shared_event_loop,
+)
 from tests.transport.radio.bleak_backend import bluetooth_of
 from tests.transport.radio.controller import Radio, RadioConfig, RadioController
 from tests.transport.radio.virtual_time import run
-from tests.transport.radio.world import SERVER_ADDRESS, World
+from tests.transport.radio.world import SERVER_ADDRESS, World, transport_to
 
 URL = "ble-peripheral://usb:0"
+REFUSED = HCI_Error(1)  # type: ignore[no-untyped-call]
 QUICK = RadioConfig(interval_s=0.0075, packets_per_event=6)
 
 
@@ -94,6 +101,59 @@ def test_a_stalled_radio_holds_a_write_and_commits_little() -> None:
     run(script())
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_short_interval_is_asked_for_one_way_or_the_other(refuses: bool) -> None:
+    async def script() -> None:
+        world = World(QUICK)
+        server = await world.peripheral(interval_ms=20.0)
+        assert world.server_controller is not None
+        world.server_controller.refuses_updates = refuses
+        device = await world.device("camera", "C0:00:00:00:00:01")
+        camera = await connect(URL, "pnc", bluetooth=bluetooth_of(device))
+        await asyncio.sleep(1.0)
+        (connection,) = device.connections.values()
+        assert connection.parameters.connection_interval == 20.0
+        assert connection.parameters.supervision_timeout == 2000.0
+        await camera.close()
+        await server.close()
+
+    run(script())
+
+
+def test_a_controller_with_extended_advertising_takes_centrals_again_and_again() -> None:
+    async def script() -> None:
+        world = World(QUICK)
+        controller = RadioController("new", world.radio)
+        controller.le_features = Controller.le_features
+        server = Peripheral(URL, transport_to(controller), address=SERVER_ADDRESS)
+        await server.start()
+        central = await world.central()
+        for count in (1, 2):
+            camera = await connect(URL, SERVER_ADDRESS, bluetooth=central)
+            await camera.write(b"hello")
+            assert await server.read(1.0) == b"hello"
+            await camera.close()
+            assert server.connections == count
+        await server.close()
+
+    run(script())
+
+
+def test_closing_is_bounded_where_the_controller_has_stopped() -> None:
+    async def script() -> None:
+        world = World(QUICK)
+        server = await world.peripheral()
+        controller = world.server_controller
+        assert controller is not None
+        controller.set_packet_sink(None)
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        await server.close()
+        assert loop.time() - start_s == pytest.approx(CLOSE_TIMEOUT_S)
+
+    run(script())
+
+
 def test_the_link_goes_when_the_radio_goes() -> None:
     async def script() -> None:
         world = World(QUICK)
@@ -158,7 +218,7 @@ def test_what_does_not_answer_hci_has_the_wrong_firmware(monkeypatch: pytest.Mon
         ("hci-socket:0", PermissionError(errno.EPERM, "no"), "not permitted", "CAP_NET_ADMIN"),
         ("hci-socket:0", OSError(errno.EBUSY, "busy"), "busy", "systemctl stop bluetooth"),
         ("tcp-client:h:1", ConnectionRefusedError(errno.ECONNREFUSED, "x"), "missing", "nothing"),
-        ("usb:0", HCI_Error(1), "wrong firmware", "does not answer"),
+        ("usb:0", REFUSED, "wrong firmware", "does not answer"),
         ("hci-socket:0", Exception("not supported here"), "other", "not supported here"),
     ],
 )

@@ -182,11 +182,9 @@ class Peripheral(AsyncLink):
         from bumble import hci
 
         host = self._device.host
-        await _try_to(
-            connection.update_parameters(
-                self._interval_ms, self._interval_ms, 0, SUPERVISION_TIMEOUT_MS
-            )
-        )
+        wish = (self._interval_ms, self._interval_ms, 0, SUPERVISION_TIMEOUT_MS)
+        if not await _try_to(connection.update_parameters(*wish)):
+            await _try_to(connection.update_parameters(*wish, use_l2cap=True))
         if host.supports_command(hci.HCI_LE_SET_DATA_LENGTH_COMMAND):
             await _try_to(connection.set_data_length(LINK_LAYER_BYTES, LINK_LAYER_US))
         if host.supports_command(hci.HCI_LE_SET_PHY_COMMAND):
@@ -206,15 +204,18 @@ class Peripheral(AsyncLink):
     async def _shut_down(self) -> None:
         if self._tuning is not None:
             self._tuning.cancel()
-        if not self._transport.source.terminated.done():
-            await _try_to(self._device.stop_advertising())
-            if self._connection is not None:
-                await _try_to(self._connection.disconnect())
-            await _try_to(self._device.power_off())
-        await self._transport.close()
+        try:
+            if not self._transport.source.terminated.done():
+                await _try_to(self._device.stop_advertising())
+                if self._connection is not None:
+                    await _try_to(self._connection.disconnect())
+                await _try_to(self._device.power_off())
+        finally:
+            await self._transport.close()
 
 
-async def _try_to(work: Awaitable[Any]) -> None:
+async def _try_to(work: Awaitable[Any]) -> bool:
+    """Do what a controller or a peer may refuse, or never answer; return whether it was done."""
     from bumble.core import BaseBumbleError
 
     try:
@@ -222,6 +223,8 @@ async def _try_to(work: Awaitable[Any]) -> None:
             await work
     except (BaseBumbleError, TimeoutError, OSError) as error:
         logger.debug("%s", error)
+        return False
+    return True
 
 
 async def advertise(url: str, transport_name: str, **options: Any) -> Peripheral:

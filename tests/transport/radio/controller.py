@@ -70,7 +70,7 @@ class Radio(LocalLink):
     """The air between controllers."""
 
     def __init__(self, config: RadioConfig | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.config = config or RadioConfig()
         self.jammed = False
         """While set, nothing gets through, not even a farewell."""
@@ -184,6 +184,8 @@ class RadioController(Controller):
         self.radio = radio
         self.waiting: dict[int, deque[hci.HCI_AclDataPacket]] = {}
         """Packets of each connection that wait for the air, by handle."""
+        self.refuses_updates = False
+        """Whether it knows no connection updates, as before Bluetooth 4.1 for peripherals."""
         self.le_acl_data_packet_length = radio.config.data_length
         self.total_num_le_acl_data_packets = radio.config.buffers
 
@@ -197,6 +199,15 @@ class RadioController(Controller):
 
     def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
         self.waiting.setdefault(packet.connection_handle, deque()).append(packet)
+
+    def on_hci_le_connection_update_command(
+        self, command: hci.HCI_LE_Connection_Update_Command
+    ) -> None:
+        if self.refuses_updates:
+            refusal = hci.HCI_ErrorCode.UNSUPPORTED_REMOTE_FEATURE_ERROR
+            self._send_hci_command_status(refusal, command.op_code)
+        else:
+            super().on_hci_le_connection_update_command(command)
 
     def on_hci_le_set_data_length_command(
         self, command: hci.HCI_LE_Set_Data_Length_Command
