@@ -47,6 +47,8 @@ class FakeLink(AsyncLink):
 
     async def _shut_down(self) -> None:
         self.shut_down += 1
+        if self.error is not None:
+            raise self.error
         if self.hangs:
             await asyncio.get_running_loop().create_future()
 
@@ -175,10 +177,21 @@ def test_a_write_that_fails_loses_the_link(
         with pytest.raises(LinkLostError):
             await link.read(5.0)
         await link.close()
+        assert link.shut_down == 1
 
     with caplog.at_level(logging.ERROR):
         run(script())
     assert ("writing failed" in caplog.text) == isinstance(error, ValueError)
+
+
+def test_a_link_that_cannot_be_closed_is_only_noted(caplog: pytest.LogCaptureFixture) -> None:
+    async def script() -> None:
+        link = FakeLink()
+        link.error = OSError("unplugged")
+        await link.close()
+
+    run(script())
+    assert "fake://: not closed properly" in caplog.text
 
 
 def test_closing_is_bounded_and_happens_once() -> None:

@@ -116,9 +116,11 @@ class AsyncLink(abc.ABC):
         self._writer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._writer
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._shut_down()
+        except Exception:
+            logger.warning("%s: not closed properly", self.url, exc_info=True)
 
     def take(self, data: bytes) -> None:
         """Note that bytes arrived; past :data:`MAX_RECEIVED_BYTES` they are thrown away."""
