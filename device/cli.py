@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from device.deploy.cli import add_commands
 from pnc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -308,3 +309,6 @@ def _host_name() -> str:
 
     name = socket.gethostname().partition(".")[0] or "device"
     return name.encode()[:MAX_DEVICE_NAME_BYTES].decode(errors="ignore")
+
+
+add_commands(app)
