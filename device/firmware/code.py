@@ -5,6 +5,7 @@
 
     PNC_ROLE = "peripheral"    # is found, or: central, finds and connects
     PNC_NAME = "pnc-bridge"    # own name of a peripheral; the name a central looks for
+    PNC_CONSOLE = 1            # 0: no console, the data port is the only one
 
 What travels is none of its business: framing, checksums and the window that holds the sender back
 run from end to end (``docs/wire.md``). Towards the radio it stops reading USB while the radio is

@@ -24,14 +24,14 @@ def find_interpreter() -> Path | None:
 
 @pytest.fixture(scope="session")
 def micropython(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Runs statements in MicroPython, the core and the exercise at hand; gives what they print."""
+    """Runs statements in MicroPython, firmware and exercise at hand; gives what they print."""
     node, interpreter = shutil.which("node"), find_interpreter()
     if node is None:
         pytest.skip("node is not installed, and MicroPython runs in it")
     if interpreter is None:
         pytest.skip("no MicroPython: npm install --prefix tests/firmware")
     folder = tmp_path_factory.mktemp("micropython")
-    for file in (FIRMWARE / "bridge_core.py", HERE / "exercise.py"):
+    for file in (*FIRMWARE.glob("*.py"), HERE / "exercise.py"):
         shutil.copy(file, folder)
 
     def run(statement: str) -> str:

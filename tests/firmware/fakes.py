@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from device.firmware import bridge_core
 
@@ -422,10 +423,11 @@ def _load(name: str) -> ModuleType:
     return made
 
 
-def run_boot() -> dict[str, Any]:
-    """Run ``boot.py``; what it has set."""
+def run_boot(console: int | None) -> dict[str, Any]:
+    """Run ``boot.py`` with ``PNC_CONSOLE`` in the settings; what it has set."""
     seen: dict[str, Any] = {}
     runtime = SimpleNamespace(ble_workflow=True)
+    settings = {} if console is None else {"PNC_CONSOLE": console}
     modules = [
         _module("usb_cdc", enable=lambda **ports: seen.update(ports)),
         _module("usb_hid", disable=lambda: seen.update(hid=False)),
@@ -436,6 +438,6 @@ def run_boot() -> dict[str, Any]:
             set_usb_identification=lambda maker, product: seen.update(maker=maker, product=product),
         ),
     ]
-    with _importable({}, *modules):
+    with _importable({}, *modules), patch("os.getenv", settings.get):
         _load("boot")
     return {**seen, "ble_workflow": runtime.ble_workflow}

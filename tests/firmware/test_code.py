@@ -58,9 +58,12 @@ def frames_of(board: Board) -> list[bytes]:
     return [piece for piece in bytes(board.data.received).split(b"\0") if piece]
 
 
-def test_boot_opens_the_data_port_and_leaves_out_what_is_in_the_way() -> None:
-    assert run_boot() == {
-        "console": True,
+@pytest.mark.parametrize(("setting", "console"), [(None, True), (1, True), (0, False)])
+def test_boot_opens_the_data_port_and_leaves_out_what_is_in_the_way(
+    setting: int | None, *, console: bool
+) -> None:
+    assert run_boot(setting) == {
+        "console": console,
         "data": True,
         "hid": False,
         "midi": False,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from pnc.config import ReceiverConfig, SenderConfig
 from pnc.transport.events import Event, PictureEnded, ResultReceived
 from pnc.transport.session import Receiver, Sender
 from pnc.transport.wire import FrameParser, Ping, encode_frame
+
+FRAMES = sorted((Path(__file__).parents[1] / "golden" / "frames").iterdir())
 
 TICK_S = 0.0025
 FIFO_BYTES = 1024
@@ -244,3 +247,30 @@ def test_a_lost_packet_costs_what_it_touched_and_at_most_the_next_frame(seed: in
     touched = sum(packet.count(0) + 1 for packet in way.air.dropped)
     assert 0 < 1499 - len(arrived) <= touched
     assert way.first.lost == way.second.lost == 0
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_golden_frames_come_out_as_they_went_in(*, at_once: bool) -> None:
+    data = b"".join(bytes.fromhex(path.read_text()) for path in FRAMES)
+    assert data.count(0) == len(FRAMES) > 5
+    way = Way(Air())
+    tick = 0
+    for portion in [data] if at_once else [data[i : i + 1] for i in range(len(data))]:
+        way.sent += portion
+        while way.sent:
+            tick += 1
+            way.tick(tick)
+    for _ in range(200):
+        tick += 1
+        way.tick(tick)
+    assert bytes(way.received).lstrip(b"\0") == data
+
+
+def test_a_long_stream_without_a_zero_arrives_whole() -> None:
+    dice = random.Random(9)
+    data = bytes(1 + byte % 255 for byte in dice.randbytes(100_000)) + b"\0"
+    way = Way(Air(packets_per_event=3, event_ticks=1))
+    way.sent += data
+    for tick in range(1000):
+        way.tick(tick)
+    assert bytes(way.received).lstrip(b"\0") == data
