@@ -484,7 +484,7 @@ def test_forbidden_serial_port_names_the_group(
     with pytest.raises(LinkError, match=r"not permitted; join the group .* dialout") as caught:
         open_link("serial:///dev/ttyNOWHERE")
     assert caught.value.reason == "not permitted"
-    assert isinstance(serial_link._group_of(str(tmp_path)), str)
+    assert isinstance(serial_link.group_of(str(tmp_path)), str)
 
 
 def test_a_file_is_no_serial_port(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ try:
 except ImportError:
     TERMINAL_ERRORS = ()
 
-__all__ = ["PortSeen", "SerialLink", "open_serial", "ports_seen"]
+__all__ = ["PortSeen", "SerialLink", "group_of", "open_serial", "ports_seen"]
 
 DEFAULT_BAUD = 230_400
 """The published test bed's rate, and what nRF52 boards' USB bridges run without loss."""
@@ -215,7 +215,7 @@ def _explain(url: str, device: str, error: Exception) -> LinkError:
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return _missing(url, ports_seen())
     if code in (errno.EACCES, errno.EPERM):
-        group = _group_of(device)
+        group = group_of(device)
         return LinkError(
             f"{url}: not permitted; join the group with `sudo usermod -aG {group} $USER` and log "
             "in again",
@@ -232,7 +232,7 @@ def _explain(url: str, device: str, error: Exception) -> LinkError:
     return LinkError(f"{url}: cannot be opened: {error}", url=url, reason="other")
 
 
-def _group_of(device: str) -> str:
+def group_of(device: str) -> str:
     """Name of the group that owns a port; dialout, as on Debian, if that cannot be found."""
     try:
         import grp
