@@ -398,7 +398,7 @@ class Device:
     def _collect_garbage(self) -> None:
         current = self.current_number()
         others = [n for n in self.numbers() if n != current and self.confirmed(n)]
-        keep = {current, *others[-(KEEP_RELEASES - 1) :]}
+        keep = {current, *others[::-1][: KEEP_RELEASES - 1]}
         for number in self.numbers():
             if number not in keep:
                 shutil.rmtree(self.releases / str(number), ignore_errors=True)

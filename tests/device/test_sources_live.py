@@ -434,7 +434,7 @@ def test_a_camera_of_a_pi(monkeypatch: pytest.MonkeyPatch) -> None:
         source.take()
     picture = source.take()
     assert picture is not None
-    assert np.array_equal(picture.content, np.full((4, 6, 3), 7))
+    assert np.array_equal(np.asarray(picture.content), np.full((4, 6, 3), 7))
     camera = source._camera
     source.close()
     main = {"size": (320, 480), "format": "BGR888"}
@@ -466,7 +466,7 @@ class FakeVideo:
 
 @pytest.fixture
 def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(sys.modules, "av", FakeVideo())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "av", FakeVideo())
     path = tmp_path / "film.mp4"
     path.write_bytes(b"8")
     return path
