@@ -7,12 +7,10 @@ import os
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from pnc.transport.links.ble import NUS_SERVICE
 from pnc.transport.links.serial import PortSeen, group_of, ports_seen
 
 __all__ = ["BluetoothSeen", "SerialSeen", "list_bluetooth", "list_serial"]
-
-NUS_SERVICE = "6e400001-b5a3-f393-e0a9-e50e24dcca9e"
-"""Nordic UART Service: what a device must have to be a link."""
 
 
 @dataclass(frozen=True, slots=True)

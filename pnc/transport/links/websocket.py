@@ -154,8 +154,10 @@ class WebSocketLink:
     @property
     def port(self) -> int:
         """The port of this side: for who listens at port 0 to tell."""
-        stream = self._listener or (self._peer and self._peer.stream)
-        assert stream is not None, "a link has one of them"
+        stream = self._listener
+        if stream is None:
+            assert self._peer is not None, "a link has one of them"
+            stream = self._peer.stream
         return int(stream.getsockname()[1])
 
     def read(self, timeout_s: float) -> bytes:
@@ -375,9 +377,13 @@ def _connect(url: str, endpoint: Endpoint, path: str, token: str) -> _Peer:
 
 def _refused(url: str, error: Exception) -> LinkError:
     status = error.response.status_code if isinstance(error, InvalidStatus) else None
-    text, reason = {
-        http.HTTPStatus.UNAUTHORIZED: ("the token is wrong; give that of the other side", "token"),
-        http.HTTPStatus.NOT_FOUND: ("the other side has another path after its port", "path"),
-        http.HTTPStatus.SERVICE_UNAVAILABLE: ("in use by another device", "busy"),
-    }.get(status or 0, ("this is no link; is it the right port?", "not a websocket"))
+    match status:
+        case http.HTTPStatus.UNAUTHORIZED:
+            text, reason = "the token is wrong; give that of the other side", "token"
+        case http.HTTPStatus.NOT_FOUND:
+            text, reason = "the other side has another path after its port", "path"
+        case http.HTTPStatus.SERVICE_UNAVAILABLE:
+            text, reason = "in use by another device", "busy"
+        case _:
+            text, reason = "this is no link; is it the right port?", "not a websocket"
     return LinkError(f"{url}: {text}", url=url, reason=reason, status=status)

@@ -25,13 +25,11 @@ from pnc.transport.links.websocket import WebSocketLink, open_websocket
 TOKEN = "a-token-of-many-letters"
 PATIENCE_S = 20.0
 
-AnyLink = TcpLink | UdpLink | WebSocketLink
-
 
 @contextmanager
-def listening(scheme: str) -> Iterator[AnyLink]:
-    opener = {"tcp": open_tcp, "udp": open_udp}[scheme]
-    link = opener(f"{scheme}://", "127.0.0.1:0", {"listen": "1"})
+def listening(scheme: str) -> Iterator[TcpLink | UdpLink]:
+    opener = open_tcp if scheme == "tcp" else open_udp
+    link: TcpLink | UdpLink = opener(f"{scheme}://", "127.0.0.1:0", {"listen": "1"})
     yield link
     link.close()
 
