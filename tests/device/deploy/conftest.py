@@ -13,9 +13,8 @@ import signal
 import sys
 import tempfile
 import textwrap
-import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -187,13 +186,14 @@ class Board:
         path.chmod(0o755)
 
 
-def make_wheel(folder: Path, version: str, broken: str = "") -> Path:
+def make_wheel(folder: Path, version: str, broken: str = "", requires: Sequence[str] = ()) -> Path:
     """Make a wheel of something that is called pnc.
 
     Args:
         folder: Where to put it.
         version: Its version.
         broken: ``cannot encode`` or ``cannot run``; for the environment that is not real.
+        requires: What it depends on.
     """
     path = folder / f"pnc-{version}-py3-none-any.whl"
     info = f"pnc-{version}.dist-info"
@@ -203,7 +203,7 @@ def make_wheel(folder: Path, version: str, broken: str = "") -> Path:
         "pnc/start.py": START.format(version=version),
         f"{info}/METADATA": (
             f"Metadata-Version: 2.1\nName: pnc\nVersion: {version}\nProvides-Extra: device\n"
-            f"Summary: {broken}\n"
+            f"Summary: {broken}\n" + "".join(f"Requires-Dist: {line}\n" for line in requires)
         ),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": "[console_scripts]\npnc = pnc.start:main\n",
@@ -222,7 +222,6 @@ def board() -> Iterator[Board]:
     board = Board(root)
     yield board
     board.stop()
-    time.sleep(0)
     shutil.rmtree(root)
 
 
@@ -235,3 +234,9 @@ def wheels(tmp_path: Path) -> dict[str, Path]:
         "cannot encode": make_wheel(tmp_path, "3.0", "cannot encode"),
         "cannot run": make_wheel(tmp_path, "4.0", "cannot run"),
     }
+
+
+@pytest.fixture
+def wheel_maker() -> Callable[..., Path]:
+    """Give :func:`make_wheel`: this module cannot be imported by name."""
+    return make_wheel

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,23 @@ import asyncssh
 FOLDER = Path(sys.argv[1])
 
 
+async def copy(reader: Any, writer: Any) -> None:
+    """Carry bytes until there are no more."""
+    with suppress(OSError, asyncssh.Error):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+
+
+async def feed(reader: Any, child: asyncio.subprocess.Process) -> None:
+    """Carry what the client sends; the child hears of its end, and of a broken connection too."""
+    assert child.stdin is not None
+    await copy(reader, child.stdin)
+    child.stdin.close()
+
+
 async def handle(process: Any) -> None:
-    """Run one command until it ends or the client hangs up."""
+    """Run one command until it ends."""
     board = FOLDER / process.get_extra_info("username")
     child = await asyncio.create_subprocess_shell(
         process.command or "exit 1",
@@ -28,10 +44,11 @@ async def handle(process: Any) -> None:
         cwd=board / "home",
         env=json.loads((board / "environment").read_text()),
     )
-    await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
+    feeding = asyncio.create_task(feed(process.stdin, child))
+    await asyncio.gather(copy(child.stdout, process.stdout), copy(child.stderr, process.stderr))
     status = await child.wait()
-    await process.stdout.drain()
-    process.exit(status)
+    feeding.cancel()
+    process.exit(max(0, status))
 
 
 async def main() -> None:

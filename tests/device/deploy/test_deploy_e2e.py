@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -202,7 +201,7 @@ def test_what_is_in_the_way_is_one_line(
     (board.root / "no-sudo").touch()
     assert pnc(server, "deploy", host, "--link", "x://", "--source", "belt") == 1
     assert "may not use sudo without a password" in capsys.readouterr().err
-    os.remove(server.folder / board.root.name)
+    (server.folder / board.root.name).unlink()
 
 
 @pytest.mark.parametrize(
