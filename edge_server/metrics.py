@@ -37,6 +37,8 @@ class Totals:
     received_bytes: int = 0
     late_bytes: int = 0
     previews: int = 0
+    stopped_early: int = 0
+    """Pictures ended because a preview was sure enough."""
     store_failures: int = 0
 
 

@@ -141,6 +141,7 @@ class Intake:
         self._desk.packet_received(
             Snapshot(
                 key=current.key,
+                link_url=self.url,
                 checkpoint_id=self.device.checkpoint_id,
                 packets=dict(current.packets),
             )
@@ -173,6 +174,7 @@ class Intake:
                 started_at=event.started_at + wall_offset_s,
                 ended_at=event.ended_at + wall_offset_s,
                 deadline_s=deadline_s,
+                stopped_early=event.stopped_early,
             )
         )
         if not taken:
@@ -220,6 +222,14 @@ class LinkReceiver:
     def acknowledge(self, key: PictureKey, payload: bytes) -> None:
         """Send a stored result, if its device is still the one on this link. From any thread."""
         self._intake.acknowledge(key, payload)
+
+    def stop_picture(self, key: PictureKey) -> bool:
+        """End a picture early if it is still open, and say whether it was. From any thread."""
+        return self._driver.call(
+            lambda receiver, now: receiver.stop_picture(
+                key.picture_id, now, session_id=key.session_id
+            )
+        )
 
     def stop(self) -> None:
         """Close the link and end its threads."""

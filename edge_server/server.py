@@ -30,6 +30,7 @@ from edge_server.workers import (
     WorkerPool,
 )
 from pnc.config import ReceiverConfig
+from pnc.errors import ConfigError
 from pnc.transport.events import DeviceConnected
 from pnc.transport.links.base import Link
 
@@ -52,6 +53,10 @@ class EdgeServer:
         catalogue: The checkpoints it can decode.
         num_workers: Threads that decode.
         previews_per_second: Of the current picture, per device; 0 for none.
+        enough: A preview this sure, 0 to 1, ends its picture early; None: none does.
+
+    Raises:
+        ConfigError: ``enough`` is no probability, or there are no previews that could be so sure.
     """
 
     def __init__(
@@ -61,7 +66,13 @@ class EdgeServer:
         *,
         num_workers: int = 1,
         previews_per_second: float = 4.0,
+        enough: float | None = None,
     ) -> None:
+        if enough is not None and not 0 < enough <= 1:
+            raise ConfigError(f"--enough: {enough:g} is not above 0 and at most 1", value=enough)
+        if enough is not None and previews_per_second <= 0:
+            raise ConfigError("--enough goes by previews; give --previews more than 0")
+        self._enough = enough
         self.store = store
         self.catalogue = catalogue
         self.events = Broadcaster()
@@ -76,7 +87,7 @@ class EdgeServer:
                 self.pool,
                 self._previewed,
                 max_per_second=previews_per_second,
-                is_watched=lambda: self.events.num_subscribers > 0,
+                is_watched=lambda: enough is not None or self.events.num_subscribers > 0,
             )
             if previews_per_second > 0
             else None
@@ -192,14 +203,14 @@ class EdgeServer:
         now = time.monotonic()
         newest = snapshot.packets[next(reversed(snapshot.packets))]
         self.metrics.add_payload(len(newest), now)
+        if self.previewer is not None:
+            self.previewer.offer(snapshot)
         if self.events.num_subscribers == 0:
             return
         device = snapshot.key.device_name
         if now - self._progress_at.get(device, 0.0) >= PROGRESS_INTERVAL_S:
             self._progress_at[device] = now
             self.events.publish("progress", {**_name(snapshot.key), **_size(snapshot)})
-        if self.previewer is not None:
-            self.previewer.offer(snapshot)
 
     def picture_ended(self, picture: EndedPicture) -> bool:
         """Queue a picture for the workers, once."""
@@ -209,7 +220,9 @@ class EdgeServer:
             if picture.key in self._in_work:
                 return True
             self._in_work.add(picture.key)
-        self.metrics.count(pictures=1, late_bytes=picture.late_bytes)
+        self.metrics.count(
+            pictures=1, late_bytes=picture.late_bytes, stopped_early=int(picture.stopped_early)
+        )
         self.events.publish(
             "ended",
             {**_name(picture.key), "received_bytes": sum(map(len, picture.packets.values()))},
@@ -249,6 +262,10 @@ class EdgeServer:
 
     def _previewed(self, snapshot: Snapshot, guesses: tuple[Guess, ...]) -> None:
         self.metrics.count(previews=1)
+        if self._enough is not None and guesses and guesses[0].probability >= self._enough:
+            link = self._links.get(snapshot.link_url)
+            if link is not None:
+                link.stop_picture(snapshot.key)
         top = [asdict(guess) for guess in guesses]
         self.events.publish("preview", {**_name(snapshot.key), **_size(snapshot), "top": top})
 

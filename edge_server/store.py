@@ -33,7 +33,10 @@ __all__ = ["Guess", "PictureKey", "Result", "Store", "StoredResult"]
 APPLICATION_ID = 0x504E4331
 """Marks the file as ours: "PNC1" in the header of SQLite."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_MIGRATIONS = {1: "ALTER TABLE results ADD COLUMN stopped_early INTEGER NOT NULL DEFAULT 0"}
+"""How a store of an older version becomes one of the next."""
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for a foreign reader's checkpoint before it gives up."""
@@ -62,6 +65,7 @@ CREATE TABLE results (
     top TEXT NOT NULL,
     error TEXT,
     payload BLOB NOT NULL,
+    stopped_early INTEGER NOT NULL DEFAULT 0,
     UNIQUE (device_name, session_id, picture_id)
 );
 CREATE TABLE packets (
@@ -77,10 +81,10 @@ CREATE INDEX results_by_time ON results (ended_at);
 _COLUMNS = (
     "device_name, session_id, picture_id, link_url, checkpoint_id, started_at, ended_at, stored_at,"
     " deadline_s, num_packets, received_packets, received_bytes, late_bytes, decode_s, classify_s,"
-    " top, error, payload"
+    " top, error, payload, stopped_early"
 )
 _INSERT = (
-    f"INSERT INTO results ({_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608 - constants
+    f"INSERT INTO results ({_COLUMNS}) VALUES ({', '.join('?' * 19)})"  # noqa: S608 - constants
     " ON CONFLICT (device_name, session_id, picture_id) DO NOTHING"
 )
 _SELECT = f"SELECT id, {_COLUMNS} FROM results"  # noqa: S608 - constants
@@ -138,6 +142,8 @@ class Result:
     """What arrived in time, by index: priority order."""
     late_bytes: int
     """Bytes that came after the deadline; counted, never used."""
+    stopped_early: bool = False
+    """Whether this server ended it, having enough, before its deadline or last packet."""
     decode_s: float
     classify_s: float
     top: tuple[Guess, ...]
@@ -169,6 +175,7 @@ class StoredResult:
     received_packets: int
     received_bytes: int
     late_bytes: int
+    stopped_early: bool
     decode_s: float
     classify_s: float
     top: tuple[Guess, ...]
@@ -192,6 +199,7 @@ class StoredResult:
             "received_packets": self.received_packets,
             "received_bytes": self.received_bytes,
             "late_bytes": self.late_bytes,
+            "stopped_early": self.stopped_early,
             "decode_s": self.decode_s,
             "classify_s": self.classify_s,
             "top": [asdict(guess) for guess in self.top],
@@ -358,6 +366,9 @@ class Store:
                 f"{self.path}: an SQLite file, but not a result store; choose another with --store",
                 path=self.path,
             )
+        elif version in _MIGRATIONS:
+            script = f"BEGIN; {_MIGRATIONS[version]}; PRAGMA user_version = {version + 1}; COMMIT;"
+            self._writer.executescript(script)
         elif version != SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: result store of version {version}, this server reads version "
@@ -390,6 +401,7 @@ class Store:
             json.dumps([astuple(guess) for guess in result.top], separators=(",", ":")),
             result.error,
             result.payload,
+            result.stopped_early,
         )
         cursor = self._writer.execute(_INSERT, values)
         if cursor.rowcount == 1:
@@ -424,6 +436,7 @@ def _to_result(row: tuple[Any, ...]) -> StoredResult:
         top=tuple(Guess(*guess) for guess in json.loads(row[16])),
         error=row[17],
         payload=bytes(row[18]),
+        stopped_early=bool(row[19]),
     )
 
 

@@ -8,7 +8,8 @@ own :class:`~pnc.Codec`: a Codec is not thread-safe. Batching would buy nothing 
 are limited by arithmetic, not by weights.
 
 Previews (the picture as it sharpens) run in one thread of the lowest priority, at most a few per
-second and device, only while a page is watching and only while no ended picture waits.
+second and device, only while a page is watching or a sure one ends its picture early, and only
+while no ended picture waits.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class EndedPicture:
     started_at: float
     ended_at: float
     deadline_s: float
+    stopped_early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class Snapshot:
     """What of a picture has arrived so far."""
 
     key: PictureKey
+    link_url: str
     checkpoint_id: str
     packets: dict[int, bytes]
 
@@ -300,6 +303,7 @@ class WorkerPool:
             num_packets=picture.num_packets,
             packets=picture.packets,
             late_bytes=picture.late_bytes,
+            stopped_early=picture.stopped_early,
             decode_s=decoded - began,
             classify_s=ended - decoded,
             top=top,
@@ -318,7 +322,7 @@ class Previewer:
         pool: Its work goes first.
         on_preview: Called in the preview thread with the snapshot and the best guesses.
         max_per_second: Previews per device.
-        is_watched: Whether anybody would see a preview.
+        is_watched: Whether anybody would use a preview.
     """
 
     def __init__(

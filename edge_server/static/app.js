@@ -194,6 +194,7 @@ function openDetail(result) {
     'decode, classify': `${(result.decode_s * 1000).toFixed(0)} ms, ${(result.classify_s * 1000).toFixed(0)} ms`,
     checkpoint: result.checkpoint_id,
     link: result.link,
+    ...(result.stopped_early ? { 'stopped early': 'a preview was sure enough' } : {}),
     ...(result.error ? { error: result.error } : {}),
   };
   $('detail-facts').replaceChildren(...Object.entries(facts).flatMap(([name, text]) => [

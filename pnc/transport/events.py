@@ -12,6 +12,7 @@ __all__ = [
     "PictureEnded",
     "PictureExpired",
     "PictureStarted",
+    "PictureStopped",
     "ResultReceived",
 ]
 
@@ -41,6 +42,17 @@ class PictureExpired(Event):
     """Sender: a picture met its deadline, or a newer picture, before all of it had arrived.
 
     ``bytes_sent`` counts payload bytes handed to the link, repetitions included.
+    """
+
+    picture_id: int
+    bytes_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureStopped(Event):
+    """Sender: the receiver had its result before all of a picture was sent; the rest stays here.
+
+    Its :class:`ResultReceived` follows. ``bytes_sent`` as in :class:`PictureExpired`.
     """
 
     picture_id: int
@@ -81,7 +93,7 @@ class PictureEnded(Event):
     ``packets`` maps packet index to packet, empty if nothing arrived; ``num_packets`` is how many
     the device had, 0 if it never said; ``received_bytes`` sums the packets; ``late_bytes`` counts
     payload that came after the deadline and was not used; times are in seconds of the clock that
-    was passed in.
+    was passed in; ``stopped_early`` says that the receiver had enough of it before its end.
     """
 
     picture_id: int
@@ -91,3 +103,4 @@ class PictureEnded(Event):
     started_at: float
     ended_at: float
     late_bytes: int
+    stopped_early: bool = False

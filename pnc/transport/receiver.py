@@ -40,6 +40,9 @@ __all__ = ["Receiver", "ReceiverStatistics"]
 MAX_SKIPPED_PICTURES = 1024
 """Pictures a device may pass over in one step; a wider jump is noise until HELLO confirms it."""
 
+RESULT_REPEAT_S = 0.2
+"""Pause before a device that goes on with a picture that was stopped is told its result again."""
+
 
 @dataclass(slots=True)
 class ReceiverStatistics:
@@ -53,7 +56,9 @@ class ReceiverStatistics:
     used_bytes: int = 0
     duplicate_bytes: int = 0
     late_bytes: int = 0
+    unneeded_bytes: int = 0
     pictures_ended: int = 0
+    pictures_stopped: int = 0
     results_sent: int = 0
     sessions: int = 0
 
@@ -78,6 +83,8 @@ class _Session:
     highest: int
     missing: int = 0
     last_complete: bool = False
+    stopped_id: int | None = None
+    told_at: float = 0.0
     results: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
 
     def note(self, seq: int) -> None:
@@ -148,6 +155,28 @@ class Receiver:
         """When to call ``handle_timer`` again at the latest; None: never."""
         return None if self._picture is None else self._picture.deadline + self.config.end_grace_s
 
+    def stop_picture(self, picture_id: int, now: float, *, session_id: int | None = None) -> bool:
+        """End the open picture early: enough of it is here. Its result tells the device to stop.
+
+        The next call of ``receive_data`` or ``handle_timer`` returns its :class:`PictureEnded`.
+
+        Args:
+            picture_id: As in its :class:`PictureStarted`.
+            now: The time, seconds.
+            session_id: The session the picture belongs to; None takes it for the present one.
+
+        Returns:
+            Whether the picture was still open; if not, it has ended in another way, and nothing
+            happens.
+        """
+        session, picture = self._session, self._picture
+        if session is None or session_id not in (None, session.session_id):
+            return False
+        if picture is None or picture.picture_id != picture_id:
+            return False
+        self._end_before(picture_id + 1, now, stopped_early=True)
+        return True
+
     def send_result(
         self, picture_id: int, payload: bytes, now: float, *, session_id: int | None = None
     ) -> None:
@@ -176,6 +205,8 @@ class Receiver:
             return
         session.results[picture_id] = payload
         self._results_due[picture_id] = payload
+        if picture_id == session.stopped_id:
+            session.told_at = now
         if len(session.results) > self.config.num_results_kept:
             self._results_due.pop(session.results.popitem(last=False)[0], None)
 
@@ -273,7 +304,10 @@ class Receiver:
         self.statistics.data_frames += 1
         num_bytes = len(data.packet)
         if data.picture_id < session.next_picture_id:
-            if data.picture_id == session.next_picture_id - 1 and session.last_complete:
+            if data.picture_id == session.stopped_id:
+                self.statistics.unneeded_bytes += num_bytes
+                self._tell_again(data.picture_id, session, now)
+            elif data.picture_id == session.next_picture_id - 1 and session.last_complete:
                 self.statistics.duplicate_bytes += num_bytes
             else:
                 self.statistics.late_bytes += num_bytes
@@ -300,13 +334,21 @@ class Receiver:
             if len(picture.packets) == picture.num_packets:
                 self._end_before(data.picture_id + 1, now)
 
+    def _tell_again(self, picture_id: int, session: _Session, now: float) -> None:
+        """Repeat a result that seems to have been lost: the device has not stopped."""
+        if picture_id in session.results and now - session.told_at >= RESULT_REPEAT_S:
+            self._results_due[picture_id] = session.results[picture_id]
+            session.told_at = now
+
     def _handle_end(self, end: End, session: _Session, now: float) -> None:
         if end.picture_id >= session.next_picture_id:
             self._end_before(end.picture_id + 1, now, num_packets=end.num_packets)
         elif end.picture_id in session.results:
             self._results_due[end.picture_id] = session.results[end.picture_id]
 
-    def _end_before(self, picture_id: int, now: float, *, num_packets: int = 0) -> None:
+    def _end_before(
+        self, picture_id: int, now: float, *, num_packets: int = 0, stopped_early: bool = False
+    ) -> None:
         """End every picture before ``picture_id``, each once, oldest first.
 
         ``num_packets`` is what the device said of the last of them.
@@ -320,6 +362,9 @@ class Receiver:
         if picture is not None:
             first = max(first, picture.picture_id + 1)
             session.last_complete = len(picture.packets) == picture.num_packets
+            if stopped_early:
+                session.stopped_id = picture.picture_id
+                self.statistics.pictures_stopped += 1
             self.statistics.pictures_ended += 1
             self._events.append(
                 PictureEnded(
@@ -330,6 +375,7 @@ class Receiver:
                     picture.started_at,
                     now,
                     picture.late_bytes,
+                    stopped_early,
                 )
             )
         for ended_id in range(first, picture_id):

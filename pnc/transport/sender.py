@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from pnc.config import SenderConfig
 from pnc.errors import LocalProtocolError, RemoteProtocolError
-from pnc.transport.events import Connected, Event, PictureExpired, ResultReceived
+from pnc.transport.events import (
+    Connected,
+    Event,
+    PictureExpired,
+    PictureStopped,
+    ResultReceived,
+)
 from pnc.transport.scheduler import OutgoingPicture, SentFrame, WindowControl
 from pnc.transport.wire import (
     ACK_SPAN,
@@ -56,6 +62,7 @@ class SenderStatistics:
     bad_frames: int = 0
     pictures_submitted: int = 0
     pictures_expired: int = 0
+    pictures_stopped: int = 0
     results_received: int = 0
     connections: int = 0
     in_flight_bytes: int = 0
@@ -397,6 +404,9 @@ class Sender:
     def _handle_result(self, result: Result, now: float) -> None:
         picture = self._picture
         if picture is not None and picture.picture_id == result.picture_id:
+            if picture.peek() is not None:
+                self.statistics.pictures_stopped += 1
+                self._events.append(PictureStopped(picture.picture_id, picture.bytes_sent))
             for index in range(len(picture.packets)):
                 picture.delivered(index)
             self._end_picture(picture, now)

@@ -11,10 +11,16 @@ from edge_server.server import EdgeServer
 from edge_server.store import PictureKey, Store, StoredResult
 from edge_server.workers import Catalogue, EndedPicture, Snapshot
 from pnc.config import ReceiverConfig, SenderConfig
-from pnc.errors import LinkError, LinkLostError, StoreError
+from pnc.errors import ConfigError, LinkError, LinkLostError, StoreError
 from pnc.testing import VirtualLinkConfig, VirtualPair
 from pnc.transport.driver import Driver
-from pnc.transport.events import DeviceConnected, Event, PictureEnded, ResultReceived
+from pnc.transport.events import (
+    DeviceConnected,
+    Event,
+    PictureEnded,
+    PictureStopped,
+    ResultReceived,
+)
 from pnc.transport.links.channel import ChannelConfig
 from pnc.transport.links.trace import RateTrace
 from pnc.transport.session import Receiver, Sender
@@ -69,6 +75,7 @@ class RecordingDesk:
                 ended_at=picture.ended_at,
                 deadline_s=picture.deadline_s,
                 late_bytes=picture.late_bytes,
+                stopped_early=picture.stopped_early,
             )
             self.acknowledge(picture.key, self.store.insert(result).payload)
         return True
@@ -199,6 +206,21 @@ def test_another_session_does_not_get_the_old_ones_results(desk: RecordingDesk) 
     assert told == [make_key(1, device="other", session_id=8)]
 
 
+def test_a_picture_stopped_early_is_stored_as_such_and_told(desk: RecordingDesk) -> None:
+    pair = make_pair(desk, slow())
+    submit_every(pair, 0.5, 3)
+    pair.at(0.7, lambda: None if pair.receiver.stop_picture(2, 0.7) else pytest.fail("not open"))
+    pair.run_until(10.0)
+    assert [(one.key.picture_id, one.stopped_early) for one in desk.ended] == [
+        (1, False),
+        (2, True),
+        (3, False),
+    ]
+    assert sorted(answered(pair)) == [1, 2, 3]
+    stopped = [event for _, event in pair.sender_events if isinstance(event, PictureStopped)]
+    assert [event.picture_id for event in stopped] == [2]
+
+
 def test_a_store_that_cannot_be_read_loses_no_picture(desk: RecordingDesk) -> None:
     intake = Intake(URL, desk, lambda key, payload: None)
     desk.broken = True
@@ -274,6 +296,39 @@ def test_the_whole_server_over_an_imagined_radio(store: Store, catalogue: Catalo
     assert (totals.pictures, totals.results, totals.on_time) == (3, 3, 3)
     assert server.status()["links"][0]["state"] == "closed"
     assert list(server.connected_devices()) == ["cam"]
+
+
+def test_a_sure_preview_ends_its_picture_and_the_device_stops(
+    store: Store, catalogue: Catalogue
+) -> None:
+    from pnc import open_link
+
+    server = EdgeServer(store, catalogue, previews_per_second=30, enough=0.8)
+    server.start(["emu://enough?side=b"], open_link=open_link)
+    events: queue.Queue[Event] = queue.Queue()
+    config = SenderConfig(device_name="cam", checkpoint_id=CHECKPOINT_ID, session_id=7)
+    url = "emu://enough?side=a&rate_bps=16000"
+    packets = make_packets(200, size=200)
+    with Driver(Sender(config), url, on_event=events.put) as driver:
+        driver.call(lambda s, now: s.submit(packets, deadline=now + 60.0, now=now))
+        seen = []
+        while not any(isinstance(event, ResultReceived) for event in seen):
+            seen.append(events.get(timeout=WAIT_S))
+    server.stop()
+    (stopped,) = [event for event in seen if isinstance(event, PictureStopped)]
+    assert 0 < stopped.bytes_sent < 40_000
+    (row,) = store.page()
+    assert row.stopped_early
+    assert 0 < row.received_packets < 200
+    assert server.metrics.totals.stopped_early == 1
+
+
+@pytest.mark.parametrize("options", [{"enough": 0.0}, {"enough": 1.1}, {"previews_per_second": 0}])
+def test_enough_must_be_a_probability_that_a_preview_can_reach(
+    store: Store, catalogue: Catalogue, options: dict[str, float]
+) -> None:
+    with pytest.raises(ConfigError, match="--enough"):
+        EdgeServer(store, catalogue, **{"enough": 0.9, **options})  # type: ignore[arg-type]
 
 
 def test_a_device_of_another_checkpoint_gets_an_error_for_every_picture(

@@ -73,7 +73,9 @@ def watcher(server: EdgeServer) -> Iterator[Watcher]:
 
 def make_snapshot(count: int) -> Snapshot:
     packets = dict(enumerate(make_packets(count)))
-    return Snapshot(key=make_key(1), checkpoint_id=CHECKPOINT_ID, packets=packets)
+    return Snapshot(
+        key=make_key(1), link_url="emu://x", checkpoint_id=CHECKPOINT_ID, packets=packets
+    )
 
 
 def test_a_picture_is_followed_from_its_start_to_its_result(

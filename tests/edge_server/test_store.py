@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,20 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     other.close()
     with pytest.raises(StoreError, match="version 99"):
         Store(path)
+
+
+def test_a_store_of_version_1_becomes_one_of_version_2(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    with closing(Store(path)) as store:
+        store.insert(make_result(1))
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("ALTER TABLE results DROP COLUMN stopped_early")
+        old.execute("PRAGMA user_version = 1")
+    with closing(Store(path)) as store:
+        assert [row.stopped_early for row in store.page()] == [False]
+        assert store.insert(make_result(2, stopped_early=True)).stopped_early
+    with closing(Store(path)) as store:
+        assert [row.to_json()["stopped_early"] for row in store.page()] == [True, False]
 
 
 def test_a_full_disk_stores_nothing_of_a_batch_and_heals(store: Store) -> None:

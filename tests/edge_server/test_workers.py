@@ -4,6 +4,7 @@ import json
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,6 +171,7 @@ def test_two_names_of_one_checkpoint_are_refused() -> None:
 def make_snapshot(picture_id: int = 1, count: int = 1, device: str = "cam") -> Snapshot:
     return Snapshot(
         key=make_key(picture_id, device=device),
+        link_url="emu://test",
         checkpoint_id=CHECKPOINT_ID,
         packets=dict(enumerate(make_packets(count))),
     )
@@ -236,8 +238,8 @@ def test_a_preview_that_fails_is_left_out(bench: Bench, catalogue: Catalogue) ->
         catalogue, bench.pool, lambda snapshot, _: shown.put(snapshot), max_per_second=1000
     )
     previewer.start()
-    broken = {0: b"garbage!"}
-    previewer.offer(Snapshot(key=make_key(1), checkpoint_id=CHECKPOINT_ID, packets=broken))
+    broken = replace(make_snapshot(1), packets={0: b"garbage!"})
+    previewer.offer(broken)
     previewer.offer(make_snapshot(2, device="other"))
     assert shown.get(timeout=WAIT_S).key.device_name == "other"
     previewer.close()

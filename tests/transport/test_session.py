@@ -23,6 +23,7 @@ from pnc.transport.events import (
     PictureEnded,
     PictureExpired,
     PictureStarted,
+    PictureStopped,
     ResultReceived,
 )
 from pnc.transport.links.channel import ChannelConfig
@@ -256,6 +257,24 @@ def test_lost_end_is_repeated_as_soon_as_that_is_known() -> None:
     assert one.data_to_send(0.03) == b""
 
 
+def test_a_result_stops_the_picture_that_is_being_sent() -> None:
+    one = sender()
+    connect(one)
+    one.submit(packets(20), deadline=9.0, now=0.0)
+    sent = frames_of_kind(one.data_to_send(0.0), Data)
+    bytes_sent = sum(len(frame.packet) for frame in sent)
+    assert one.receive_data(encode_frame(Result(5, 1, b"r")), 0.1) == [
+        PictureStopped(1, bytes_sent),
+        ResultReceived(1, b"r"),
+    ]
+    one.receive_data(encode_frame(Ack(5, sent[-1].seq, 16384, 1)), 0.2)
+    assert one.data_to_send(0.2) == b""
+    assert one.next_timer() is None
+    assert (one.statistics.pictures_stopped, one.statistics.pictures_expired) == (1, 0)
+    assert one.submit(packets(1), deadline=9.0, now=1.0) == 2
+    assert frames_of_kind(one.data_to_send(1.0), Data)
+
+
 def test_waiting_results_are_bounded() -> None:
     one = sender()
     for _ in range(3 * MAX_ENDED):
@@ -474,6 +493,53 @@ def test_late_bytes_are_counted_and_not_used() -> None:
     one.receive_data(encode_frame(Data(tag, 4, 1, 2, 3, 0, b"cc")), 1.5)
     assert one.statistics.late_bytes == 4
     assert one.receive_data(encode_frame(End(tag, 5, 1, 3)), 1.5) == []
+
+
+def test_a_picture_stopped_early_ends_once_whatever_comes_after() -> None:
+    one = receiver(end_grace_s=0.1)
+    tag = greeted(one)
+    assert not one.stop_picture(1, 1.0)
+    one.receive_data(encode_frame(Data(tag, 1, 1, 0, 3, 500, b"aaaa")), 1.0)
+    assert not one.stop_picture(2, 1.1)
+    assert not one.stop_picture(1, 1.1, session_id=8)
+    assert one.stop_picture(1, 1.1, session_id=7)
+    assert not one.stop_picture(1, 1.1)
+    assert one.handle_timer(1.1) == [PictureEnded(1, {0: b"aaaa"}, 3, 4, 1.0, 1.1, 0, True)]
+    assert one.next_timer() is None
+    assert one.receive_data(encode_frame(Data(tag, 2, 1, 1, 3, 400, b"bb")), 1.15) == []
+    assert one.receive_data(encode_frame(End(tag, 3, 1, 3)), 1.2) == []
+    assert one.receive_data(hello(seq=4), 1.3) == []
+    assert one.handle_timer(9.0) == []
+    statistics = one.statistics
+    assert (statistics.unneeded_bytes, statistics.late_bytes) == (2, 0)
+    assert (statistics.pictures_ended, statistics.pictures_stopped) == (1, 1)
+
+
+def test_a_stop_that_comes_after_the_end_does_nothing() -> None:
+    one = receiver()
+    tag = greeted(one)
+    one.receive_data(encode_frame(Data(tag, 1, 1, 0, 3, 500, b"a")), 1.0)
+    assert one.receive_data(encode_frame(End(tag, 2, 1, 3)), 1.1)
+    assert not one.stop_picture(1, 1.1)
+    assert one.handle_timer(2.0) == []
+
+
+def test_a_device_that_goes_on_with_a_stopped_picture_is_told_again() -> None:
+    one = receiver()
+    tag = greeted(one)
+    one.receive_data(encode_frame(Data(tag, 1, 1, 0, 9, 5000, b"a")), 1.0)
+    one.stop_picture(1, 1.1)
+    one.receive_data(encode_frame(Data(tag, 2, 1, 1, 9, 4000, b"b")), 1.2)
+    assert not frames_of_kind(one.data_to_send(1.2), Result)
+    one.send_result(1, b"r", 1.3)
+    told = []
+    for step in range(10):
+        now = 1.3 + step / 10
+        one.receive_data(encode_frame(Data(tag, 3 + step, 1, 2, 9, 3000, b"c")), now)
+        told.append(len(frames_of_kind(one.data_to_send(now), Result)))
+    assert sum(told[1:]) == pytest.approx(4, abs=1)
+    assert told[0] == 1
+    assert max(told) == 1
 
 
 def test_a_packet_that_contradicts_the_picture_is_dropped() -> None:
@@ -792,6 +858,12 @@ def _chaos(seed: int) -> None:
             pair.sender.link_opened(pair.now)
             pair.receiver.link_opened(pair.now)
 
+    def stop() -> None:
+        for picture_id in range(1, 9):
+            pair.receiver.stop_picture(picture_id, pair.now)
+
+    for _ in range(source.randrange(5)):
+        pair.at(source.random() * 8 * deadline_s, stop)
     for number in range(8):
         pair.at(0.05 + number * deadline_s * source.choice([0.7, 1, 1.3]), submit)
     for _ in range(source.randrange(3)):
