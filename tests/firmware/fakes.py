@@ -143,6 +143,7 @@ class PacketBuffer:
         self._remote = characteristic if isinstance(characteristic, Remote) else None
         self._local = characteristic.local if isinstance(characteristic, Remote) else characteristic
         self.waits_for_ever = False
+        self.deinited = False
         if self._remote is None:
             self._local.here = self
         else:
@@ -194,6 +195,7 @@ class PacketBuffer:
         self._ring.append(packet)
 
     def deinit(self) -> None:
+        self.deinited = True
         if self._remote is not None and self._local.there is self:
             self._local.there = None
 

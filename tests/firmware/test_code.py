@@ -114,6 +114,26 @@ def test_a_link_that_breaks_comes_back_and_gives_nothing_old(
         pair.run(5)
 
 
+def test_central_gives_back_what_a_link_held(pair: Pair) -> None:
+    radio = pair.bridges[1]._radio
+    before = radio._in, radio._out
+    pair.connection.disconnect()
+    pair.run(5)
+    assert all(packets.deinited for packets in before)
+    assert not radio._in.deinited
+    assert not radio._out.deinited
+
+
+@pytest.mark.parametrize("role", ["peripheral", "central"])
+def test_without_a_link_all_that_the_host_sends_is_dropped_at_once(role: str) -> None:
+    board = Board(Air())
+    bridge = board.bridge(role, "alone")
+    board.data.sent += b"x" * 20_000
+    bridge.round()
+    assert not board.data.sent
+    assert bridge.up.unheard == 20_000
+
+
 def test_while_the_radio_is_busy_usb_is_not_read() -> None:
     pair = Pair()
     pair.run(5)
