@@ -40,7 +40,6 @@ class Deployment:
         shell: The connection.
         say: Told what happens, one line each.
         folder: Where everything lies on the device.
-        start_s, steady_s, pictures_s: How long to wait, seconds.
     """
 
     def __init__(
@@ -49,15 +48,11 @@ class Deployment:
         say: Callable[[str], None],
         *,
         folder: str = FOLDER,
-        start_s: float = START_S,
-        steady_s: float = STEADY_S,
-        pictures_s: float = PICTURES_S,
     ) -> None:
         self._shell = shell
         self._say = say
         self._folder = folder
-        self._waits = {"wait_s": start_s, "steady_s": steady_s}
-        self._pictures_s = pictures_s
+        self._waits = {"wait_s": START_S, "steady_s": STEADY_S}
 
     def settings(self) -> Settings:
         """Return what the device runs with.
@@ -180,7 +175,7 @@ class Deployment:
         self._call("receive", files=files, payload=pieces())
 
     def _show_pictures(self) -> None:
-        health = self._call("watch", wait_s=self._pictures_s, num=NUM_PICTURES) or {}
+        health = self._call("watch", wait_s=PICTURES_S, num=NUM_PICTURES) or {}
         for line in health.get("last_pictures", ())[:NUM_PICTURES]:
             self._say(str(line))
         if health.get("source_error"):

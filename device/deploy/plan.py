@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from device.sources.video import VIDEO_SUFFIXES
 from pnc.codec.checkpoint import MANIFEST, PLAN, Checkpoint
 
 __all__ = ["Plan", "Settings", "hash_file", "make_plan"]
@@ -18,6 +19,9 @@ CHECKPOINT_FILES = ("encoder.tflite", PLAN)
 
 OPTIONAL_FILES = ("card.json",)
 """What `pnc device probe` reads where it is there."""
+
+LINK_EXTRAS = {"ble": "ble", "ws": "websocket", "wss": "websocket"}
+"""Extras of pnc that a device needs for its link, by the link's scheme."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,10 @@ class Settings:
     @property
     def extras(self) -> list[str]:
         """Extras of pnc that the device needs."""
-        camera = self.source.startswith(("/dev/", "v4l2:"))
-        return ["device", *(["camera"] if camera else [])]
+        camera = ["camera"] if self.source.startswith(("/dev/", "v4l2:")) else []
+        video = ["video"] if Path(self.source).suffix.lower() in VIDEO_SUFFIXES else []
+        link = LINK_EXTRAS.get(self.link.partition(":")[0])
+        return ["device", *camera, *video, *([link] if link else [])]
 
     @property
     def arguments(self) -> list[str]:

@@ -85,14 +85,18 @@ class Shell:
                 f"{self._command[0]}: cannot be started ({error.strerror}); install OpenSSH's "
                 "client, or name another with --ssh-command"
             ) from error
-        while not self._control.exists():
-            if self._master.poll() is not None:
-                reason = _last_line(self._log.read_bytes())
-                self.close()
-                raise DeployError(
-                    f"{self.host}: ssh cannot connect ({reason}); try it by hand: ssh {self.host}"
-                )
-            time.sleep(POLL_S)
+        try:
+            while not self._control.exists():
+                if self._master.poll() is not None:
+                    reason = _last_line(self._log.read_bytes())
+                    raise DeployError(
+                        f"{self.host}: ssh cannot connect ({reason}); try it by hand: "
+                        f"ssh {self.host}"
+                    )
+                time.sleep(POLL_S)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -222,7 +222,7 @@ def board() -> Iterator[Board]:
     board = Board(root)
     yield board
     board.stop()
-    shutil.rmtree(root)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture

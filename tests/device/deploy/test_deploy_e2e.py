@@ -19,7 +19,7 @@ from device.deploy.plan import Settings
 from device.deploy.ssh import DeployError, Shell
 from pnc import cli
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 SETTINGS = Settings("belt", "tcp://server:9", "belt", 1.0, "camera")
 
@@ -81,17 +81,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less of it: what runs here ends at once or not at all."""
+    monkeypatch.setattr(actions, "START_S", 120.0)
     monkeypatch.setattr(actions, "STEADY_S", 0.1)
-    monkeypatch.setattr(
-        actions.Deployment.__init__,
-        "__kwdefaults__",
-        {
-            "folder": actions.FOLDER,
-            "start_s": 20.0,
-            "steady_s": 0.1,
-            "pictures_s": 5.0,
-        },
-    )
+    monkeypatch.setattr(actions, "PICTURES_S", 5.0)
 
 
 def pnc(server: Server, *words: str | Path) -> int:
@@ -122,10 +114,6 @@ def test_a_device_from_first_to_last(
     start = (board.folder / "current" / "start").read_text()
     assert "--deadline 0.5" in start
     assert "--name camera" in start
-
-    assert pnc(server, "upgrade", host, "--wheel", wheels["cannot encode"]) == 1
-    assert "this release is broken" in capsys.readouterr().err
-    assert board.current == "2"
 
     assert pnc(server, "rollback", host) == 0
     assert board.current == "1"
@@ -209,7 +197,7 @@ def test_what_is_in_the_way_is_one_line(
     [
         (["status", "me@127.0.0.1", "--ssh-command", "ssh -p 1"], "ssh cannot connect"),
         (["status", "me@h", "--ssh-command", "no-such-ssh"], "cannot be started"),
-        (["status", "-oProxyCommand=x"], "no option"),
+        (["status", "-oProxyCommand=x"], "no such option"),
         (["status", "a b"], "not the name of a host"),
     ],
 )

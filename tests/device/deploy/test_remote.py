@@ -15,8 +15,10 @@ from device.deploy.plan import Plan, Settings, hash_file, make_plan
 from device.deploy.service import service_unit, udev_rule
 from pnc.codec.checkpoint import Checkpoint
 
+pytestmark = pytest.mark.timeout(600)
+
 SETTINGS = Settings("belt", "tcp://server:9", "belt", 1.0, "camera")
-WAITS = {"wait_s": 20.0, "steady_s": 0.05}
+WAITS: dict[str, Any] = {"wait_s": 120.0, "steady_s": 0.05}
 
 
 class Remote:

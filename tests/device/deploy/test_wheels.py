@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from device.deploy.plan import Settings
 from device.deploy.service import service_unit, udev_rule
 from device.deploy.ssh import DeployError
 from device.deploy.wheels import Target, build_wheel, check_target, fill_bundle
@@ -62,6 +63,18 @@ def test_what_stands_in_the_way_is_one_line(change: dict[str, Any], message: str
 
 def test_32_bit_arm_with_its_last_python_will_do() -> None:
     check_target("pi", {**PI, "machine": "armv7l"}, needs_camera=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "link", "extras"),
+    [
+        ("picamera2://", "serial:///dev/ttyACM0", ["device"]),
+        ("/dev/video0?width=640", "ble://pnc", ["device", "camera", "ble"]),
+        ("film.MP4", "ws://server:9/?token=x", ["device", "video", "websocket"]),
+    ],
+)
+def test_extras_follow_from_source_and_link(source: str, link: str, extras: list[str]) -> None:
+    assert Settings("belt", link, source, 1.0).extras == extras
 
 
 def test_a_bundle_for_32_bit_arm_has_to_be_made_there(tmp_path: Path) -> None:
