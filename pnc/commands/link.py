@@ -117,11 +117,12 @@ def measure(
     have not arrived; proposes a window and a packet size.
     """
     from pnc.commands.link_measure import LinkProbe
+    from pnc.transport.links.options import hide_token
 
     if echo:
         _answer(url, seconds, as_json)
         return
-    probe = LinkProbe(url, seconds=seconds or 10.0)
+    probe = LinkProbe(hide_token(url), seconds=seconds or 10.0)
     _drive(probe, url)
     assert probe.figures is not None, "a probe that ends has figures"
     if as_json:
@@ -150,13 +151,14 @@ def record(
     """
     from pnc.commands.link_figures import trace_of_arrivals
     from pnc.commands.link_measure import LinkRecorder
+    from pnc.transport.links.options import hide_token
 
     if not out.parent.is_dir():
         raise ConfigError(f"{out}: there is no folder {out.parent} to write it to")
     if passive:
         arrivals = _listen(url, seconds)
     else:
-        recorder = LinkRecorder(url, seconds=seconds)
+        recorder = LinkRecorder(hide_token(url), seconds=seconds)
         _drive(recorder, url)
         arrivals = recorder.arrivals
     trace = trace_of_arrivals(arrivals, bin_s)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -44,7 +44,6 @@ class Pair:
     """Makes the server's end go away, if the device's end is told of that."""
     datagrams: bool = False
     """Whether a long write may lose its end when nobody reads."""
-    stack: ExitStack = field(default_factory=ExitStack)
 
 
 def serial_pair(stack: ExitStack) -> Pair:
@@ -181,6 +180,27 @@ def test_a_write_that_nobody_takes_is_bounded(pair: Pair, monkeypatch: pytest.Mo
         started = time.monotonic()
         pair.device.write(b"x" * 100_000)
         assert time.monotonic() - started < PATIENCE_S
+
+
+def test_a_write_that_waits_does_not_hold_up_a_read(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tcp", "udp", "websocket", "emulated"):
+        monkeypatch.setattr(f"pnc.transport.links.{module}.WRITE_TIMEOUT_S", 0.3)
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            pair.device.write(b"x" * 50_000)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        pair.server.write(b"stop")
+        assert read_all(pair.device, 4) == b"stop"
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_a_closed_link_says_so(pair: Pair) -> None:
