@@ -16,7 +16,6 @@ from serial.tools.list_ports_common import ListPortInfo
 from typer.testing import CliRunner
 
 from pnc.commands import link as commands
-from pnc.commands import link_list
 from pnc.commands.link_echo import LinkEcho
 from pnc.commands.link_play import LinkRadio
 from pnc.errors import ConfigError, LinkError
@@ -24,6 +23,7 @@ from pnc.replay.traces import read_trace
 from pnc.transport.driver import Driver
 from pnc.transport.links import open_link
 from pnc.transport.links.base import Link
+from pnc.transport.links.ble import NUS_SERVICE
 from pnc.transport.links.channel import ChannelConfig
 from pnc.transport.links.tcp import open_tcp
 from pnc.transport.links.trace import RateTrace
@@ -97,7 +97,7 @@ def test_bluetooth_devices_are_listed_nearest_first(
             advertisement = SimpleNamespace(rssi=rssi, service_uuids=uuids)
             return SimpleNamespace(address=address, name=name), advertisement
 
-        far, near = seen("AA", None, -80, []), seen("BB", "cam", -40, [link_list.NUS_SERVICE])
+        far, near = seen("AA", None, -80, []), seen("BB", "cam", -40, [NUS_SERVICE])
         return {"AA": far, "BB": near}
 
     monkeypatch.setattr(bleak.BleakScanner, "discover", discover)

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidState, InvalidStatus
@@ -279,13 +279,13 @@ class WebSocketLink:
                 shut(one.stream)
 
     def _answer(self, protocol: ServerProtocol, request: Request) -> Response:
-        parts = urlsplit(request.path)
-        given = parse_qs(parts.query).get("token", [""])[-1]
+        path, _, query = request.path.partition("?")
+        given = parse_qs(query).get("token", [""])[-1]
         for value in request.headers.get_all("Authorization"):
             given = value.removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
             return protocol.reject(http.HTTPStatus.UNAUTHORIZED, "wrong token\n")
-        if parts.path != self._path:
+        if path != self._path:
             return protocol.reject(http.HTTPStatus.NOT_FOUND, "no link here\n")
         if self._peer is not None:
             return protocol.reject(http.HTTPStatus.SERVICE_UNAVAILABLE, "in use\n")

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -276,6 +276,39 @@ def test_strangers_without_a_handshake_do_not_hold_the_place(
             except ConnectionResetError:
                 pass
             stranger.close()
+        device = open_link(f"ws://127.0.0.1:{server.port}/camera", token=TOKEN)
+        device.write(b"x")
+        assert read_all(device, 1) == b"x"
+        device.close()
+
+
+UPGRADE = (
+    b"Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET //[ HTTP/1.1\r\n" + UPGRADE + b"\r\n",
+        b"GET /camera?token=%ff%00;& HTTP/1.1\r\n" + UPGRADE + b"\r\n",
+        b"GET /camera HTTP/1.1\r\nAuthorization: Bearer \xff\xfe\r\n" + UPGRADE + b"\r\n",
+        b"GET /camera HTTP/1.1\r\nAuthorization: \r\nAuthorization: x\r\n" + UPGRADE + b"\r\n",
+        f"GET /camera?token={TOKEN} HTTP/1.1\r\n\r\n".encode(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET " + b"/" * 20_000,
+    ],
+)
+def test_no_request_harms_the_listening_side(request_bytes: bytes) -> None:
+    with served() as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as stranger:
+            stranger.sendall(request_bytes)
+            stranger.shutdown(socket.SHUT_WR)
+            stranger.settimeout(PATIENCE_S)
+            with suppress(ConnectionResetError):
+                answer = stranger.recv(1000)
+                assert b" 101 " not in answer
         device = open_link(f"ws://127.0.0.1:{server.port}/camera", token=TOKEN)
         device.write(b"x")
         assert read_all(device, 1) == b"x"
