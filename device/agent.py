@@ -21,9 +21,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from device.policy import Policy
 from device.sources import Picture, Source, SourceLostError
 from pnc.errors import ImageError, LinkError, LinkLostError, StoreError
-from pnc.transport.events import Connected, Event, PictureExpired, ResultReceived
+from pnc.transport.events import (
+    Connected,
+    Event,
+    PictureExpired,
+    PictureStopped,
+    ResultReceived,
+)
 from pnc.transport.sender import Sender
 
 if TYPE_CHECKING:
@@ -46,6 +53,8 @@ __all__ = [
 
 RESULT_WAIT_S = 10.0
 """How long after its deadline a picture's result is waited for, seconds: several repeated ENDs."""
+
+DEADLINE = Policy()
 
 POLL_S = 0.005
 """How often a late picture is looked for, seconds: small against any deadline."""
@@ -232,6 +241,7 @@ class PacedSender:
         sender: The sender; this object owns it.
         shelf: Where the pictures come from.
         deadline_s: Time from a picture's submission to its deadline, seconds.
+        policy: When a picture is over.
         count: How many pictures to send; None: until the source ends.
         manifest: Written before each submission.
         wall_clock: Unix time, for the manifest.
@@ -244,6 +254,7 @@ class PacedSender:
         shelf: Shelf,
         *,
         deadline_s: float,
+        policy: Policy = DEADLINE,
         count: int | None = None,
         manifest: Manifest | None = None,
         wall_clock: Callable[[], float] = time.time,
@@ -252,6 +263,8 @@ class PacedSender:
         self.sender = sender
         self._shelf = shelf
         self._deadline_s = deadline_s
+        self._policy = policy
+        self._asked = False
         self._count = count
         self._manifest = manifest
         self._wall_clock = wall_clock
@@ -287,6 +300,7 @@ class PacedSender:
             PncError: The source is of no use any more, or the manifest cannot be written.
         """
         self.tick()
+        self._ask(now)
         self._submit(now)
         events = self._note(self.sender.handle_timer(now), now) + self._give_up(now)
         if not (self._more or self._open or self._finished):
@@ -301,7 +315,7 @@ class PacedSender:
     def next_timer(self) -> float | None:
         """When to call again at the latest."""
         times = [entry.deadline + RESULT_WAIT_S for entry in self._open.values()]
-        if self._due is not None and self._more:
+        if self._due is not None and self._more and not self._busy:
             times.append(max(self._due, self._look_at))
         if (timer := self.sender.next_timer()) is not None:
             times.append(timer)
@@ -319,8 +333,20 @@ class PacedSender:
             return False
         return not self._shelf.exhausted
 
+    @property
+    def _busy(self) -> bool:
+        """Whether the next picture has to wait, however long it has been due."""
+        return self._policy.waits and self.sender.sending
+
+    def _ask(self, now: float) -> None:
+        """Ask for the next picture, once, as soon as it is known when its turn comes."""
+        if self._asked or self._due is None or self._busy or not self._more:
+            return
+        self._asked = True
+        self._shelf.request(max(self._due, now))
+
     def _submit(self, now: float) -> None:
-        if self._due is None or now < self._due or not self._more:
+        if self._due is None or now < self._due or self._busy or not self._more:
             return
         encoded = self._shelf.collect()
         if encoded is None:
@@ -332,7 +358,10 @@ class PacedSender:
                 self.sender.session_id, self._num_submitted, encoded, self._wall_clock()
             )
         self._due = now + self._deadline_s
-        picture_id = self.sender.submit(encoded.packets, deadline=self._due, now=now)
+        deadline = self._due + self._policy.grace_s
+        picture_id = self.sender.submit(
+            encoded.packets, deadline=deadline, now=now, max_bytes=self._policy.max_bytes
+        )
         assert picture_id == self._num_submitted, "the sender counts pictures from 1"
         report = PictureReport(
             picture_id,
@@ -342,9 +371,9 @@ class PacedSender:
             sum(map(len, encoded.packets)),
             encoded.encode_ms,
         )
-        self._open[picture_id] = _Open(report, now, self._due)
-        if self._more:
-            self._shelf.request(self._due)
+        self._open[picture_id] = _Open(report, now, deadline)
+        self._asked = False
+        self._ask(now)
 
     def _note(self, events: list[Event], now: float) -> list[Event]:
         reports: list[Event] = []
@@ -352,8 +381,11 @@ class PacedSender:
             match event:
                 case Connected() if self._due is None:
                     self._due = now
-                    self._shelf.request(now)
-                case PictureExpired(picture_id, bytes_sent) if picture_id in self._open:
+                    self._asked = False
+                    self._ask(now)
+                case PictureExpired(picture_id, bytes_sent) | PictureStopped(
+                    picture_id, bytes_sent
+                ) if picture_id in self._open:
                     entry = self._open[picture_id]
                     entry.report = replace(entry.report, sent_bytes=bytes_sent)
                 case ResultReceived(picture_id, payload) if picture_id in self._open:

@@ -53,6 +53,16 @@ def run(
         float,
         typer.Option("--deadline", min=0.02, max=3600, help="Seconds a picture has to arrive."),
     ] = 1.0,
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            help="When a picture is over: 'deadline'; 'deadline+grace=S', where one that is not "
+            "complete at its deadline may take S seconds more and the next one waits; 'complete', "
+            "however long it takes; 'budget=BYTES', at its deadline or when so much was sent, "
+            "repetitions included.",
+        ),
+    ] = "deadline",
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
     ] = "belt",
@@ -131,6 +141,7 @@ def run(
     """
     from device.agent import Camera, Manifest, PacedSender, run_agent
     from device.health import Health, HealthServer, Notifier
+    from device.policy import parse_policy
     from device.report import Tee, redact
     from device.sources import open_source
     from pnc import __version__
@@ -142,6 +153,7 @@ def run(
 
     if as_json and log_json:
         raise ConfigError("--json and --log-json: give one of them, not both")
+    chosen = parse_policy(policy)
     stop = threading.Event()
     notifier = Notifier()
     pictures = open_source(source, seed=seed, loop=loop, watch=watch, every=every)
@@ -159,6 +171,7 @@ def run(
         "source": redact(source),
         "link": redact(link),
         "deadline_s": deadline,
+        "policy": policy,
     }
 
     def carry(paced: PacedSender, opened: Link, on_event: Callable[[Event], None]) -> None:
@@ -184,6 +197,7 @@ def run(
             Sender(config),
             camera,
             deadline_s=deadline,
+            policy=chosen,
             count=count,
             manifest=lines,
             on_tick=notifier.alive,

@@ -39,7 +39,7 @@ class ResultReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class PictureExpired(Event):
-    """Sender: a picture met its deadline, or a newer picture, before all of it had arrived.
+    """Sender: a picture met its deadline, its budget or a newer one before it was complete.
 
     ``bytes_sent`` counts payload bytes handed to the link, repetitions included.
     """

@@ -8,6 +8,7 @@ and a window of a small multiple of ``rate x round trip`` keeps it busy with lit
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pnc.config import SenderConfig
 from pnc.transport.wire import wire_bytes
 
-__all__ = ["OutgoingPicture", "SentFrame", "WindowControl"]
+__all__ = ["GoodputMeter", "OutgoingPicture", "SentFrame", "WindowControl"]
 
 RATE_HORIZON_S = 1.0
 """The fastest ack rate of this long counts, so that one short outage does not starve the link."""
@@ -40,6 +41,12 @@ MAX_LOSS_ROOM = 4.0
 MAX_JITTER = 3.0
 """Reserve for late ACKs of a busy host, at most this many shortest round trips."""
 
+GOODPUT_BIN_S = 0.25
+"""Time over which one value of the goodput is taken: some packets of a slow link."""
+
+GOODPUT_HORIZON_S = 4.0
+"""Time over which those values are averaged."""
+
 
 class OutgoingPicture:
     """The packets of one picture and how far each has come.
@@ -48,12 +55,20 @@ class OutgoingPicture:
         picture_id: Number of the picture in its session.
         packets: In priority order.
         deadline: Time after which nothing of it is sent.
+        max_bytes: Payload bytes that may be sent, repetitions included; None: no limit.
     """
 
-    def __init__(self, picture_id: int, packets: Sequence[bytes], deadline: float) -> None:
+    def __init__(
+        self,
+        picture_id: int,
+        packets: Sequence[bytes],
+        deadline: float,
+        max_bytes: int | None = None,
+    ) -> None:
         self.picture_id = picture_id
         self.packets = tuple(packets)
         self.deadline = deadline
+        self.max_bytes = max_bytes
         self.bytes_sent = 0
         self._waiting = list(range(len(self.packets)))
         self._delivered: set[int] = set()
@@ -68,6 +83,14 @@ class OutgoingPicture:
         while self._waiting and self._waiting[0] in self._delivered:
             heapq.heappop(self._waiting)
         return self._waiting[0] if self._waiting else None
+
+    @property
+    def spent(self) -> bool:
+        """Whether the packet of :meth:`peek` would be more than may be sent."""
+        index = self.peek()
+        if self.max_bytes is None or index is None:
+            return False
+        return self.bytes_sent + len(self.packets[index]) > self.max_bytes
 
     def take(self) -> bytes:
         """Put the packet of :meth:`peek` on the way."""
@@ -103,6 +126,59 @@ class SentFrame:
     app_limited: bool = False
 
 
+class GoodputMeter:
+    """Mean and spread of the rate at which a link delivers while there is more to send.
+
+    Times in which the sender had nothing to send say nothing of the link and do not count.
+    """
+
+    def __init__(self) -> None:
+        self.mean: float | None = None
+        """Bytes per second; None before the first quarter of a second."""
+        self._variance = 0.0
+        self._num_values = 0
+        self._seen_s = 0.0
+        self._bytes = 0
+        self._time_s = 0.0
+        self._last_at: float | None = None
+        self._paused = True
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the values, relative to their mean; 1 while there are not two."""
+        if self._num_values < 2 or not self.mean:
+            return 1.0
+        return math.sqrt(self._variance) / self.mean
+
+    def add(self, num_bytes: int, now: float) -> None:
+        """Note that bytes were delivered."""
+        if self._paused:
+            return
+        if self._last_at is not None:
+            self._bytes += num_bytes
+            self._time_s += now - self._last_at
+        self._last_at = now
+        if self._time_s >= GOODPUT_BIN_S:
+            self._average(self._bytes / self._time_s)
+            self._bytes, self._time_s = 0, 0.0
+
+    def pause(self) -> None:
+        """Note that nothing more waits: from now on deliveries say nothing."""
+        self._paused, self._last_at = True, None
+
+    def resume(self) -> None:
+        """Note that something was sent: the time from the next delivery on counts."""
+        self._paused = False
+
+    def _average(self, value: float) -> None:
+        self._num_values += 1
+        self._seen_s = min(self._seen_s + self._time_s, GOODPUT_HORIZON_S)
+        weight = min(1.0, self._time_s / self._seen_s)
+        off = value - (self.mean or 0.0)
+        self.mean = (self.mean or 0.0) + weight * off
+        self._variance = (1 - weight) * (self._variance + weight * off**2)
+
+
 class WindowControl:
     """Measures ack rate and round trip; from them follow window and patience."""
 
@@ -117,6 +193,8 @@ class WindowControl:
         """Probes since the last sign of life."""
         self.loss_rate = 0.0
         """Smoothed share of DATA frames that did not arrive, 0 to 1."""
+        self.meter = GoodputMeter()
+        """Rate of the DATA frames that arrive, bytes on the wire."""
         self._rtt_variation_s = 0.0
         self._rates: deque[tuple[float, float]] = deque()
         self._rtts: deque[tuple[float, float]] = deque()
@@ -141,13 +219,14 @@ class WindowControl:
         return min(window, config.window_max_bytes, granted_bytes)
 
     def arrives_by(self, deadline: float, num_bytes: int, now: float) -> bool:
-        """Whether a frame sent now can still arrive, at the fastest recent rate.
+        """Whether a frame sent now will still arrive, at the mean recent rate.
 
         With nothing on the way the answer is yes: an estimate must not silence the link for good.
         """
         if self.in_flight_bytes == 0 or self.rate_bytes_per_s is None:
             return True
-        return now + (self.in_flight_bytes + num_bytes) / self.rate_bytes_per_s <= deadline
+        rate = min(self.rate_bytes_per_s, self.meter.mean or self.rate_bytes_per_s)
+        return now + (self.in_flight_bytes + num_bytes) / rate <= deadline
 
     @property
     def patience_s(self) -> float:
@@ -166,15 +245,20 @@ class WindowControl:
         frame.delivered_at = self._delivered_at
         frame.app_limited = self._delivered_bytes < self._app_limited_until
         self.in_flight_bytes += frame.num_bytes
+        if frame.num_bytes:
+            self.meter.resume()
 
     def on_idle(self) -> None:
         """The window had room but nothing was to send: the ack rate is not the link's."""
+        self.meter.pause()
         self._app_limited_until = self._delivered_bytes + max(1, self.in_flight_bytes)
 
     def on_gone(self, frame: SentFrame, *, link_lost_it: bool) -> None:
         """A frame has left the link without arriving; only the link's own losses count as such."""
         self.in_flight_bytes -= frame.num_bytes
-        if frame.num_bytes and link_lost_it:
+        if not link_lost_it:
+            self.meter.pause()
+        elif frame.num_bytes:
             self.loss_rate += LOSS_SMOOTHING * (1 - self.loss_rate)
 
     def on_delivered(self, frame: SentFrame, now: float) -> None:
@@ -185,6 +269,7 @@ class WindowControl:
         self.loss_rate -= LOSS_SMOOTHING * self.loss_rate
         self._delivered_bytes += frame.num_bytes
         self._delivered_at = now
+        self.meter.add(frame.num_bytes, now)
         _push_best(self._rtts, now, now - frame.sent_at, RTT_HORIZON_S, smaller=True)
         elapsed = now - frame.delivered_at
         if elapsed < self._rtts[0][1] or elapsed <= 0:

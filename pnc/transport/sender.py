@@ -37,7 +37,7 @@ from pnc.transport.wire import (
     seq_ahead,
 )
 
-__all__ = ["Sender", "SenderStatistics"]
+__all__ = ["Goodput", "Sender", "SenderStatistics"]
 
 MAX_ENDED = 16
 """Ended pictures whose results a sender still waits for; the oldest is given up for a newer."""
@@ -47,6 +47,17 @@ MAX_SILENT_PROBES = 32
 
 MAX_HELLOS = 8
 """HELLO frames whose WELCOME counts: an answer to an older one is too old to tell the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodput:
+    """What a link delivers while there is more to send."""
+
+    bytes_per_s: float
+    """Payload, mean of the last seconds."""
+    spread: float
+    """Standard deviation of the single quarters of a second, relative to the mean: how far the
+    next one will be off. 1 while there are not two of them."""
 
 
 @dataclass(slots=True)
@@ -68,6 +79,8 @@ class SenderStatistics:
     in_flight_bytes: int = 0
     window_bytes: int = 0
     ack_rate_bytes_per_s: float = 0.0
+    goodput_bytes_per_s: float = 0.0
+    goodput_spread: float = 1.0
     rtt_s: float = 0.0
 
 
@@ -122,13 +135,36 @@ class Sender:
         """Whether the session is over for good: the receiver speaks another protocol version."""
         return self._closed
 
-    def submit(self, packets: Sequence[bytes], *, deadline: float, now: float) -> int:
+    @property
+    def goodput(self) -> Goodput | None:
+        """Estimate of the link's goodput; None before a quarter of a second was measured."""
+        mean, sent = self._control.meter.mean, self.statistics
+        if mean is None:
+            return None
+        share = sent.payload_bytes_sent / sent.data_bytes_sent
+        return Goodput(mean * share, self._control.meter.spread)
+
+    @property
+    def sending(self) -> bool:
+        """Whether a picture is open: neither complete, nor at its deadline, nor stopped."""
+        return self._picture is not None
+
+    def submit(
+        self,
+        packets: Sequence[bytes],
+        *,
+        deadline: float,
+        now: float,
+        max_bytes: int | None = None,
+    ) -> int:
         """Send these packets until the deadline; whatever is left of an older picture is dropped.
 
         Args:
             packets: In priority order, each 1 to ``config.mtu_bytes`` bytes.
             deadline: Time of the clock of ``now``; nothing of the picture is sent after it.
             now: The time, seconds.
+            max_bytes: The picture ends when a next packet would make it more payload than this,
+                repetitions included; None: no limit.
 
         Returns:
             The picture id, one more than the last; the first is 1.
@@ -147,7 +183,7 @@ class Sender:
                 )
         if self._picture is not None:
             self._end_picture(self._picture, now)
-        picture = OutgoingPicture(self._next_picture_id, packets, deadline)
+        picture = OutgoingPicture(self._next_picture_id, packets, deadline, max_bytes)
         self._next_picture_id += 1
         self.statistics.pictures_submitted += 1
         self._picture = picture
@@ -188,6 +224,9 @@ class Sender:
         self.statistics.window_bytes = control.window_bytes(self._granted_bytes)
         self.statistics.ack_rate_bytes_per_s = control.rate_bytes_per_s or 0.0
         self.statistics.rtt_s = control.smoothed_rtt_s or 0.0
+        if (goodput := self.goodput) is not None:
+            self.statistics.goodput_bytes_per_s = goodput.bytes_per_s
+            self.statistics.goodput_spread = goodput.spread
         return data
 
     def next_timer(self) -> float | None:
@@ -290,9 +329,13 @@ class Sender:
     def _data_frames(self, now: float) -> Iterator[bytes]:
         picture, control = self._picture, self._control
         if picture is None:
+            control.meter.pause()
             return
         remaining_ms = min(int(1000 * (picture.deadline - now)), MAX_REMAINING_MS)
         while (index := picture.peek()) is not None:
+            if picture.spent:
+                self._end_picture(picture, now)
+                break
             data = Data(
                 self._tag,
                 self._next_seq,
