@@ -175,7 +175,13 @@ def run(
     }
 
     def carry(paced: PacedSender, opened: Link, on_event: Callable[[Event], None]) -> None:
-        pump(paced, opened, on_event=on_event, stop=stop)
+        def tell(event: Event) -> None:
+            statistics, tally = paced.sender.statistics, lines_out.tally
+            tally.goodput_bytes_per_s = statistics.goodput_bytes_per_s
+            tally.goodput_spread = statistics.goodput_spread
+            on_event(event)
+
+        pump(paced, opened, on_event=tell, stop=stop)
 
     with ExitStack() as stack:
         stack.enter_context(_ending_cleanly(stop))

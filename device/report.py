@@ -44,6 +44,9 @@ class Tally:
         self.num_right = 0
         self.num_broken = 0
         self.bytes_sent = 0
+        self.goodput_bytes_per_s = 0.0
+        """Of the link, as the sender estimates it; 0 while it has no estimate."""
+        self.goodput_spread = 1.0
 
     def add(self, report: PictureReport) -> None:
         """Count one picture."""
@@ -60,9 +63,12 @@ class Tally:
         """Return the counts as one line."""
         broken = f", {self.num_broken} skipped as unreadable" if self.num_broken else ""
         right = f"; {self.num_right:,} of {self.num_labelled:,} right" if self.num_labelled else ""
+        link = ""
+        if self.goodput_bytes_per_s:
+            link = f"; link {self.goodput_bytes_per_s:,.0f} B/s ± {self.goodput_spread:.0%}"
         return (
             f"{self.num_pictures:,} sent{broken}, {count_noun(self.num_results, 'result')}, "
-            f"{count_noun(self.bytes_sent, 'byte')}{right}"
+            f"{count_noun(self.bytes_sent, 'byte')}{right}{link}"
         )
 
 

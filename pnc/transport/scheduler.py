@@ -47,6 +47,10 @@ GOODPUT_BIN_S = 0.25
 GOODPUT_HORIZON_S = 4.0
 """Time over which those values are averaged."""
 
+MAX_CAUTION = 0.2
+"""Near a deadline the link is trusted with its mean rate less its spread, at most this share less:
+without this bound a radio of 50 ms x 6 packets with 20 % loss carried a fifth less."""
+
 
 class OutgoingPicture:
     """The packets of one picture and how far each has come.
@@ -219,13 +223,15 @@ class WindowControl:
         return min(window, config.window_max_bytes, granted_bytes)
 
     def arrives_by(self, deadline: float, num_bytes: int, now: float) -> bool:
-        """Whether a frame sent now will still arrive, at the mean recent rate.
+        """Whether a frame sent now will still arrive, at the mean recent rate less its spread.
 
         With nothing on the way the answer is yes: an estimate must not silence the link for good.
         """
         if self.in_flight_bytes == 0 or self.rate_bytes_per_s is None:
             return True
-        rate = min(self.rate_bytes_per_s, self.meter.mean or self.rate_bytes_per_s)
+        rate = self.rate_bytes_per_s
+        if self.meter.mean is not None:
+            rate = min(rate, self.meter.mean * (1 - min(MAX_CAUTION, self.meter.spread)))
         return now + (self.in_flight_bytes + num_bytes) / rate <= deadline
 
     @property

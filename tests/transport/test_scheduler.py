@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pnc.config import SenderConfig
-from pnc.transport.scheduler import MIN_PROBE_S, OutgoingPicture, SentFrame, WindowControl
+from pnc.transport.scheduler import (
+    MIN_PROBE_S,
+    GoodputMeter,
+    OutgoingPicture,
+    SentFrame,
+    WindowControl,
+)
 from pnc.transport.wire import wire_bytes
 
 
@@ -94,3 +100,45 @@ def test_patience_grows_with_probes_up_to_its_limit() -> None:
     for _ in range(50):
         control.on_rtt(0.001)
     assert control.patience_s == MIN_PROBE_S
+
+
+def test_the_meter_knows_mean_and_spread_of_a_link() -> None:
+    meter = GoodputMeter()
+    assert (meter.mean, meter.spread) == (None, 1.0)
+    meter.resume()
+    for step in range(400):
+        meter.add(100 if step // 25 % 2 else 60, step / 100)
+    assert meter.mean == pytest.approx(8_000, rel=0.05)
+    assert meter.spread == pytest.approx(0.25, rel=0.2)
+    for step in range(400, 1200):
+        meter.add(100, step / 100)
+    assert meter.mean == pytest.approx(10_000, rel=0.05)
+    assert meter.spread < 0.1
+
+
+def test_the_meter_leaves_out_times_in_which_nothing_waited() -> None:
+    meter = GoodputMeter()
+    now = 0.0
+    for _ in range(20):
+        meter.resume()
+        for _ in range(11):
+            meter.add(100, now)
+            now += 0.01
+        meter.pause()
+        meter.add(100, now)
+        now += 3.0
+    assert meter.mean == pytest.approx(10_000)
+    assert meter.spread == pytest.approx(0, abs=1e-6)
+
+
+def test_near_the_deadline_the_mean_rate_less_its_spread_decides() -> None:
+    control = WindowControl(SenderConfig())
+    send_and_ack(control, 0.0, 1.0, 1000)
+    control.on_sent(SentFrame(2.0, 500))
+    control.meter.mean = 800.0
+    control.meter._num_values = 2
+    assert control.arrives_by(3.25, 500, 2.0)
+    assert not control.arrives_by(3.24, 500, 2.0)
+    control.meter._variance = 160.0**2
+    assert control.arrives_by(3.57, 500, 2.0)
+    assert not control.arrives_by(3.56, 500, 2.0)

@@ -257,6 +257,27 @@ def test_lost_end_is_repeated_as_soon_as_that_is_known() -> None:
     assert one.data_to_send(0.03) == b""
 
 
+def test_a_budget_counts_what_is_sent_again() -> None:
+    one = sender()
+    connect(one)
+    one.submit(packets(9, 100), deadline=9.0, now=0.0, max_bytes=350)
+    assert one.sending
+    data = one.data_to_send(0.0)
+    sent = frames_of_kind(data, Data)
+    assert [frame.index for frame in sent] == [0, 1, 2]
+    assert not one.sending
+    (end,) = frames_of_kind(one.data_to_send(0.0), End)
+    assert end.num_packets == 9
+    assert one.handle_timer(0.0) == [PictureExpired(1, 300)]
+    one.submit(packets(2, 100), deadline=9.0, now=1.0, max_bytes=250)
+    (first, second) = frames_of_kind(one.data_to_send(1.0), Data)
+    assert one.sending
+    one.receive_data(encode_frame(Ack(5, second.seq, 16384, 1)), 1.1)
+    assert not frames_of_kind(one.data_to_send(1.1), Data)
+    assert first.index == 0
+    assert one.handle_timer(1.1) == [PictureExpired(2, 200)]
+
+
 def test_a_result_stops_the_picture_that_is_being_sent() -> None:
     one = sender()
     connect(one)
