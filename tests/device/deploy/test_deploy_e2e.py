@@ -161,6 +161,7 @@ def test_a_deployment_that_is_cut_off_goes_on_where_it_was(
     assert not [line for line in said if line.startswith("sending")], "all files were there"
 
 
+@pytest.mark.slow
 def test_a_real_environment_from_a_bundle_without_a_registry(
     server: Server, board: Any, wheels: dict[str, Path], tmp_path: Path
 ) -> None:
