@@ -278,6 +278,8 @@ class Notifier:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            # A manager that does not read must not hold the device up.
+            manager.setblocking(False)
             manager.sendto(text.encode(), address)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from device.health import read_health
 from pnc import cli
 from pnc.codec.image import load_picture
 from pnc.config import ReceiverConfig
@@ -151,11 +154,48 @@ def test_a_signal_ends_it_cleanly(
     assert not [thread for thread in threading.enumerate() if thread.name == "camera"]
 
 
+@pytest.mark.e2e
+def test_a_service_tells_how_it_is(
+    folder: Path,
+    server: Server,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told: list[dict[str, Any]] = []
+    with (
+        TemporaryDirectory(prefix="pnc-") as short,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        manager.bind(f"{short}/notify")
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{short}/notify")
+        monkeypatch.setenv("WATCHDOG_USEC", "20000")
+        health = Path(short) / "health.sock"
+        server.on_ended = lambda picture_id: told.append(read_health(health))
+        words = ("--deadline", "0.15", "--count", "2", "--health", health, "--log-json")
+        assert run("--source", folder, "--link", url, *words, "--wait-for-link") == 0
+        said = [manager.recv(1000).decode() for _ in range(3)]
+        assert not health.exists()
+    assert said[0].startswith("READY=1\nSTATUS=")
+    assert "WATCHDOG=1" in said[1:]
+    assert told[-1]["state"] == "connected"
+    assert told[-1]["checkpoint"] == "1234abcd"
+    assert told[-1]["sender"]["pictures_submitted"] >= 1
+    ended = capsys.readouterr()
+    assert ended.out == ""
+    events = [json.loads(line)["event"] for line in ended.err.splitlines()]
+    assert events.count("picture") == 2
+    assert (events[0], events[-1]) == ("started", "ended")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--source", "missing", "--link", "emu://x?side=a"), "missing: no such file or folder"),
         (("--source", "{empty}", "--link", "emu://x?side=a"), "no picture in this folder"),
+        (("--source", "belt", "--watch", "--link", "emu://x?side=a"), "--watch is for a folder"),
+        (("--source", "belt", "--json", "--log-json", "--link", "emu://x"), "one of them"),
         (("--source", "belt", "--link", "serial:///dev/missing"), "/dev/missing"),
         (("--source", "belt", "--link", "carrier-pigeon://x"), "carrier-pigeon"),
         (("--source", "belt", "--link", "emu://x?side=a", "--name", "x" * 40), "device_name"),

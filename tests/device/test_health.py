@@ -116,6 +116,14 @@ def test_the_service_manager_is_told(tmp_path: Path, abstract: bool) -> None:
         assert said == [b"READY=1\nSTATUS=camera", b"WATCHDOG=1", b"WATCHDOG=1", b"STOPPING=1"]
 
 
+def test_a_service_manager_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        for _ in range(1000):
+            notifier.ready("camera")
+
+
 @pytest.mark.parametrize(
     "environment",
     [
