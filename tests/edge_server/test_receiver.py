@@ -311,7 +311,7 @@ def test_a_sure_preview_ends_its_picture_and_the_device_stops(
     packets = make_packets(200, size=200)
     with Driver(Sender(config), url, on_event=events.put) as driver:
         driver.call(lambda s, now: s.submit(packets, deadline=now + 60.0, now=now))
-        seen = []
+        seen: list[Event] = []
         while not any(isinstance(event, ResultReceived) for event in seen):
             seen.append(events.get(timeout=WAIT_S))
     server.stop()
