@@ -133,7 +133,8 @@ class SentFrame:
 class GoodputMeter:
     """Mean and spread of the rate at which a link delivers while there is more to send.
 
-    Times in which the sender had nothing to send say nothing of the link and do not count.
+    Times in which the sender had nothing to send say nothing of the link and do not count. A link
+    that became more than twice as fast is another link: the mean begins anew.
     """
 
     def __init__(self) -> None:
@@ -145,6 +146,7 @@ class GoodputMeter:
         self._bytes = 0
         self._time_s = 0.0
         self._last_at: float | None = None
+        self._valued_at = 0.0
         self._paused = True
 
     @property
@@ -153,6 +155,12 @@ class GoodputMeter:
         if self._num_values < 2 or not self.mean:
             return 1.0
         return math.sqrt(self._variance) / self.mean
+
+    def expected(self, now: float) -> float | None:
+        """Rate to count on now: the mean less its spread; None if the last value is not recent."""
+        if self.mean is None or now - self._valued_at > RATE_HORIZON_S:
+            return None
+        return self.mean * (1 - min(MAX_CAUTION, self.spread))
 
     def add(self, num_bytes: int, now: float) -> None:
         """Note that bytes were delivered."""
@@ -163,7 +171,11 @@ class GoodputMeter:
             self._time_s += now - self._last_at
         self._last_at = now
         if self._time_s >= GOODPUT_BIN_S:
-            self._average(self._bytes / self._time_s)
+            value = self._bytes / self._time_s
+            if self.mean is not None and value > 2 * self.mean:
+                self._num_values, self._seen_s = 0, 0.0
+            self._average(value)
+            self._valued_at = now
             self._bytes, self._time_s = 0, 0.0
 
     def pause(self) -> None:
@@ -225,13 +237,12 @@ class WindowControl:
     def arrives_by(self, deadline: float, num_bytes: int, now: float) -> bool:
         """Whether a frame sent now will still arrive, at the mean recent rate less its spread.
 
-        With nothing on the way the answer is yes: an estimate must not silence the link for good.
+        With nothing on the way the answer is yes: an estimate must not silence the link for good,
+        and the receiver takes a packet that is late by the shortest way of any before it.
         """
         if self.in_flight_bytes == 0 or self.rate_bytes_per_s is None:
             return True
-        rate = self.rate_bytes_per_s
-        if self.meter.mean is not None:
-            rate = min(rate, self.meter.mean * (1 - min(MAX_CAUTION, self.meter.spread)))
+        rate = min(self.rate_bytes_per_s, self.meter.expected(now) or self.rate_bytes_per_s)
         return now + (self.in_flight_bytes + num_bytes) / rate <= deadline
 
     @property

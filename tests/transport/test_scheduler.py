@@ -131,14 +131,30 @@ def test_the_meter_leaves_out_times_in_which_nothing_waited() -> None:
     assert meter.spread == pytest.approx(0, abs=1e-6)
 
 
+def test_the_meter_begins_anew_on_a_link_that_came_back_faster() -> None:
+    meter = GoodputMeter()
+    meter.resume()
+    for step in range(400):
+        meter.add(10, step / 100)
+    meter.pause()
+    assert meter.expected(4.5) == pytest.approx(1_000, rel=0.02)
+    assert meter.expected(5.5) is None
+    meter.resume()
+    for step in range(900, 1030):
+        meter.add(100, step / 100)
+    assert meter.mean == pytest.approx(10_000, rel=0.02)
+    assert meter.spread < 0.02
+
+
 def test_near_the_deadline_the_mean_rate_less_its_spread_decides() -> None:
     control = WindowControl(SenderConfig())
     send_and_ack(control, 0.0, 1.0, 1000)
     control.on_sent(SentFrame(2.0, 500))
-    control.meter.mean = 800.0
-    control.meter._num_values = 2
+    meter = control.meter
+    meter.mean, meter._num_values, meter._valued_at = 800.0, 2, 1.5
     assert control.arrives_by(3.25, 500, 2.0)
     assert not control.arrives_by(3.24, 500, 2.0)
-    control.meter._variance = 160.0**2
+    meter._variance = 160.0**2
     assert control.arrives_by(3.57, 500, 2.0)
     assert not control.arrives_by(3.56, 500, 2.0)
+    assert control.arrives_by(4.0, 500, 3.0), "the mean is not recent any more"
