@@ -73,7 +73,7 @@ BELT = Recipe(
     data="belt",
     phases=(
         Phase(64, 6, min_area=0.9, jitter=0.0),
-        Phase(128, 6, min_area=0.7, jitter=0.1),
+        Phase(128, 5, min_area=0.7, jitter=0.1),
         Phase(224, 1.5, min_area=0.8, jitter=0.1),
     ),
     turn=True,
@@ -82,7 +82,7 @@ BELT = Recipe(
     pretrain_steps=100,
     distill_steps=500,
     finetune_pictures=4000,
-    finetune_phases=(Phase(224, 0.9, min_area=0.8, jitter=0.1),),
+    finetune_phases=(Phase(224, 0.75, min_area=0.8, jitter=0.1),),
     finetune_learning_rate=1.5e-3,
 )
 """From nothing but a seed, in about an hour on two cores."""
