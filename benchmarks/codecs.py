@@ -59,13 +59,14 @@ def open_codec(text: str) -> tuple[Contender, ...]:
     if not question:
         return (OwnStreams(_load(text)),)
     given = {key: values[0] for key, values in parse_qs(options).items()}
-    mtu, loss, seed = int(given["mtu"]), float(given["loss"]), int(given["seed"])
-    return (LossyPackets(_load(checkpoint), mtu, loss, seed),)
+    mtu, seed = int(given["mtu"]), int(given["seed"])
+    redundancy, loss = float(given["redundancy"]), float(given["loss"])
+    return (LossyPackets(_load(checkpoint), mtu, redundancy, loss, seed),)
 
 
-def name_lossy(checkpoint: str, mtu_bytes: int, loss: float, seed: int) -> str:
+def name_lossy(checkpoint: str, mtu_bytes: int, redundancy: float, loss: float, seed: int) -> str:
     """Return the text of a checkpoint's packets of which some are lost."""
-    return f"{checkpoint}?mtu={mtu_bytes}&loss={loss}&seed={seed}"
+    return f"{checkpoint}?mtu={mtu_bytes}&redundancy={redundancy}&loss={loss}&seed={seed}"
 
 
 def fit_tables(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> str:

@@ -6,6 +6,7 @@ seeds, and intervals resample pictures. Outcomes are kept as those of `benchmark
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,10 @@ LOSSES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 MTUS = (64, 244)
 """Bytes of the largest packet: the published one, and what BLE carries."""
 
-BUDGETS = (1024, 2048, 4096)
+REDUNDANCIES = (0.0, 0.25, 0.5)
+"""Repairs for each piece of a stream."""
+
+BUDGETS = (512, 1024, 2048, 4096)
 """Bytes that are sent, of which some are lost."""
 
 NUM_SEEDS = 3
@@ -51,6 +55,8 @@ class LossPlan(Plan):
     """Probabilities; no loss is always measured, too."""
     mtus: tuple[int, ...] = MTUS
     """Bytes."""
+    redundancies: tuple[float, ...] = REDUNDANCIES
+    """Repairs for each piece."""
     num_seeds: int = NUM_SEEDS
     """Draws of each loss."""
 
@@ -65,17 +71,19 @@ def measure_loss(plan: LossPlan, on_progress: OnProgress | None = None) -> dict[
     """
     if not plan.budgets or min(plan.budgets) < 1 or not plan.mtus or plan.num_seeds < 1:
         raise ConfigError("loss needs budgets, packet sizes and at least one seed")
-    if any(not 0 <= loss <= 1 for loss in plan.losses):
-        raise ConfigError("losses are shares of packets, 0 to 1")
+    if not plan.redundancies:
+        raise ConfigError("loss needs redundancies; 0 for none")
+    if any(not 0 <= share <= 1 for share in (*plan.losses, *plan.redundancies)):
+        raise ConfigError("losses and redundancies are shares of packets, 0 to 1")
     if rivals := [name for name in plan.checkpoints if is_rival(name)]:
         raise ConfigError(f"{rivals[0]}: only our checkpoints come in packets")
     whole = Cell(UNDAMAGED, 0, 0)
     cells = [
         Cell(text, 0, budget)
         for checkpoint in plan.checkpoints
-        for mtu in plan.mtus
+        for mtu, redundancy in _sizes(plan)
         for loss in _losses(plan)
-        for text in _draws(plan, checkpoint, mtu, loss)
+        for text in _draws(plan, checkpoint, mtu, redundancy, loss)
         for budget in plan.budgets
     ]
     undamaged, rows = [], []
@@ -92,6 +100,7 @@ def measure_loss(plan: LossPlan, on_progress: OnProgress | None = None) -> dict[
         budgets=sorted(plan.budgets),
         losses=_losses(plan),
         mtus=sorted(plan.mtus),
+        redundancies=sorted(plan.redundancies),
         num_seeds=plan.num_seeds,
         codecs=[open_codec(checkpoint)[0].family for checkpoint in plan.checkpoints],
     )
@@ -100,13 +109,13 @@ def measure_loss(plan: LossPlan, on_progress: OnProgress | None = None) -> dict[
 
 def _rows(plan: LossPlan, panel: Panel, checkpoint: str) -> list[dict[str, Any]]:
     rows = []
-    for mtu in sorted(plan.mtus):
+    for mtu, redundancy in _sizes(plan):
         for budget in sorted(plan.budgets):
             whole: Columns = {}
             for loss in _losses(plan):
                 draws = [
                     panel.columns(Cell(text, 0, budget))
-                    for text in _draws(plan, checkpoint, mtu, loss)
+                    for text in _draws(plan, checkpoint, mtu, redundancy, loss)
                 ]
                 names = (*ACCURACIES, "psnr_db")
                 means = {name: np.mean([draw[name] for draw in draws], axis=0) for name in names}
@@ -115,6 +124,7 @@ def _rows(plan: LossPlan, panel: Panel, checkpoint: str) -> list[dict[str, Any]]
                     **panel.head,
                     "codec": open_codec(checkpoint)[0].family,
                     "mtu_bytes": mtu,
+                    "redundancy": redundancy,
                     "budget": budget,
                     "loss": loss,
                     "num_seeds": len(draws),
@@ -131,7 +141,12 @@ def _losses(plan: LossPlan) -> list[float]:
     return sorted({0.0, *plan.losses})
 
 
-def _draws(plan: LossPlan, checkpoint: str, mtu: int, loss: float) -> list[str]:
+def _sizes(plan: LossPlan) -> list[tuple[int, float]]:
+    """Return sizes of packets and redundancies."""
+    return list(itertools.product(sorted(plan.mtus), sorted(plan.redundancies)))
+
+
+def _draws(plan: LossPlan, checkpoint: str, mtu: int, redundancy: float, loss: float) -> list[str]:
     """Return the codecs of all seeds; without loss they would all be the same."""
     seeds = range(plan.num_seeds if 0 < loss < 1 else 1)
-    return [name_lossy(checkpoint, mtu, loss, seed) for seed in seeds]
+    return [name_lossy(checkpoint, mtu, redundancy, loss, seed) for seed in seeds]

@@ -61,7 +61,12 @@ class Encoder(Protocol):
     """The part of :class:`pnc.Codec` that a device uses."""
 
     def encode_packets(
-        self, picture: PictureLike, mtu_bytes: int, *, max_bytes: int | None = None
+        self,
+        picture: PictureLike,
+        mtu_bytes: int,
+        *,
+        max_bytes: int | None = None,
+        redundancy: float = 0.0,
     ) -> list[bytes]:
         """Return the packets of a picture."""
 
@@ -363,6 +368,7 @@ class Camera:
         reporter: Told about pictures that cannot be read.
         mtu_bytes: Largest packet, bytes.
         max_bytes: Longest stream, bytes; None: as the checkpoint makes it.
+        redundancy: Repairs for each piece of a stream, see :meth:`pnc.Codec.packetize`.
         clock: The clock of the times passed to :meth:`request`.
     """
 
@@ -374,6 +380,7 @@ class Camera:
         *,
         mtu_bytes: int,
         max_bytes: int | None = None,
+        redundancy: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -381,6 +388,7 @@ class Camera:
         self._reporter = reporter
         self._mtu_bytes = mtu_bytes
         self._max_bytes = max_bytes
+        self._redundancy = redundancy
         self._clock = clock
         self._changed = threading.Condition()
         self._due: float | None = None
@@ -456,7 +464,10 @@ class Camera:
             taken = time.perf_counter()
             try:
                 packets = self._encoder.encode_packets(
-                    picture.content, self._mtu_bytes, max_bytes=self._max_bytes
+                    picture.content,
+                    self._mtu_bytes,
+                    max_bytes=self._max_bytes,
+                    redundancy=self._redundancy,
                 )
             except ImageError as error:
                 self._source.reject(picture)

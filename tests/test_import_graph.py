@@ -38,7 +38,6 @@ ROOMS_OF_CORE: dict[str, set[str]] = {
 DEVICE_PACKAGES = {
     "PIL",
     "ai_edge_litert",
-    "constriction",
     "numpy",
     "rich",
     "serial",

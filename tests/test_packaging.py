@@ -24,7 +24,6 @@ PI_32 = {"platform_machine": "armv7l", "sys_platform": "linux", "python_version"
 PI_64 = {"platform_machine": "aarch64", "sys_platform": "linux", "python_version": "3.13"}
 PC = {"platform_machine": "x86_64", "sys_platform": "linux", "python_version": "3.12"}
 MAC = {"platform_machine": "arm64", "sys_platform": "darwin", "python_version": "3.12"}
-WINDOWS = {"platform_machine": "AMD64", "sys_platform": "win32", "python_version": "3.12"}
 
 
 def names(extra: str, machine: dict[str, str]) -> set[str]:
@@ -51,13 +50,7 @@ def test_entry_point_resolves_to_a_command(name: str) -> None:
 def test_device_needs_no_more_than_a_pi_can_carry(machine: dict[str, str]) -> None:
     runtime = "tflite-runtime" if machine is PI_32 else "ai-edge-litert"
     core = {"numpy", "pillow", "pyserial", "rich", "typer"}
-    coder = {"constriction"} if machine is PC else set()
-    assert names("device", machine) == core | coder | {runtime}
-
-
-@pytest.mark.parametrize("machine", [PC, MAC, WINDOWS], ids=["pc", "mac", "windows"])
-def test_constriction_is_asked_for_where_it_has_a_wheel(machine: dict[str, str]) -> None:
-    assert "constriction" in names("device", machine)
+    assert names("device", machine) == core | {runtime}
 
 
 def test_server_adds_the_web_and_no_tensorflow() -> None:
@@ -108,7 +101,7 @@ def test_importing_pnc_and_listing_commands_load_nothing_heavy() -> None:
     program = (
         "import sys, pnc; light = set(sys.modules)\n"
         "from pnc.cli import main; main(['--help'])\n"
-        "heavy = {'numpy', 'PIL', 'constriction', 'tensorflow', 'keras', 'fastapi', 'serial'}\n"
+        "heavy = {'numpy', 'PIL', 'tensorflow', 'keras', 'fastapi', 'serial'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "assert 'typer' not in light\n"
     )

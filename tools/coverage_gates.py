@@ -16,7 +16,8 @@ FULL = (
     "pnc/transport/receiver.py",
     "pnc/codec/bitstream.py",
     "pnc/codec/packetizer.py",
-    "pnc/codec/entropy/*.py",
+    "pnc/codec/plan*.py",
+    "pnc/codec/runs.py",
 )
 """Where outside bytes are parsed: every line and every branch."""
 

@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +16,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from pnc.codec.layers import LayerPlan, plan_steps
+from pnc.codec.checkpoint import PLAN
+from pnc.codec.plan import plan_from_bytes, plan_to_bytes
 from training.architectures import (
     ARCHITECTURES,
     PICTURE_SIZE,
@@ -25,8 +25,8 @@ from training.architectures import (
     start_from_transform,
 )
 from training.augment import crop_and_flip
-from training.files import write_json
-from training.layering import Layering, fit_layering
+from training.cuts import Cuts, FeatureCuts, StreamCuts
+from training.files import read_json, replacing, write_json
 from training.loop import (
     JIT_COMPILE,
     Batch,
@@ -38,19 +38,15 @@ from training.loop import (
 )
 from training.losses import Judge
 from training.pictures import Pictures
-from training.tail_drop import TailDrop
+from training.plan import FittedPlan, fit_plan
 from training.towers import in_towers
+from training.views import random_views
 
-MIN_BUDGET_BYTES = 100
-"""Smallest random byte budget of tail-drop: less than one packet."""
-MAX_BUDGET_BYTES = 7000
-"""Largest one: beyond it the picture is as good as it gets."""
+TRANSFORM_PICTURES = 600
+"""Training pictures whose patches give the transform that ``lite`` starts from."""
 
-LAYERING_PICTURES = 600
-"""Training pictures that order the layers: 150,000 symbols a channel."""
-
-PUBLISHED_SHIFT = 2
-"""The published scheme sends six of eight bits of each feature."""
+PLAN_PICTURES = 200
+"""Training pictures that tail-drop's plan is fitted to: 51,200 symbols a channel."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +77,18 @@ class AutoencoderConfig:
 
 
 class Autoencoder:
-    """Encoder, layer order and decoder of one architecture.
+    """Encoder, coding plan and decoder of one architecture.
 
     Attributes:
         architecture: what was built.
         encoder, decoder: Keras models, see :mod:`training.architectures`.
-        layering: the priority order that tail-drop cuts.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self.encoder, self.decoder = architecture.build()
-        self.layering: Layering | None = None
+        self._fitted: FittedPlan | None = None
+        self._cuts: Cuts | None = None
 
     @classmethod
     def fresh(cls, name: str, images: Pictures, seed: int = 0) -> Autoencoder:
@@ -101,17 +97,54 @@ class Autoencoder:
         autoencoder = cls(ARCHITECTURES[name])
         if name == "lite":
             start_from_transform(
-                autoencoder.encoder, autoencoder.decoder, images[:LAYERING_PICTURES]
+                autoencoder.encoder, autoencoder.decoder, images[:TRANSFORM_PICTURES]
             )
-        autoencoder.order_layers(images)
+        autoencoder.fit_plan(images)
         return autoencoder
 
-    def order_layers(self, images: Pictures) -> Layering:
-        """Fit the priority order to what the encoder makes of some pictures."""
-        symbols = self.symbols(images[:LAYERING_PICTURES])
-        whole = None if self.architecture.tells_received else PUBLISHED_SHIFT
-        self.layering = fit_layering(symbols, self.architecture.zero_point, whole_channels=whole)
-        return self.layering
+    def fit_plan(self, images: Pictures, scale: NDArray[np.float32] | None = None) -> None:
+        """Fit the plan that tail-drop cuts to what the encoder makes of some pictures.
+
+        Args:
+            images: training pictures.
+            scale: of each coefficient, ``[height, width, channels]``; that of the plan before, or
+                1, if absent.
+        """
+        symbols = self.symbols(images[:PLAN_PICTURES])
+        if scale is None and self._fitted is not None:
+            scale = self._fitted.plan.grid.scale
+        self._set_plan(fit_plan(symbols, self.architecture.zero_point, scale))
+
+    def _set_plan(self, fitted: FittedPlan) -> None:
+        self._fitted = fitted
+        channels = self.architecture.grid[2]
+        self._cuts = (
+            StreamCuts(fitted)
+            if self.architecture.tells_received
+            else FeatureCuts(channels, fitted.segment_bytes.sum() / channels)
+        )
+
+    @property
+    def fitted(self) -> FittedPlan:
+        """The coding plan and its sizes.
+
+        Raises:
+            RuntimeError: it was not fitted yet.
+        """
+        if self._fitted is None:
+            raise RuntimeError("fit_plan() comes before training")
+        return self._fitted
+
+    @property
+    def cuts(self) -> Cuts:
+        """How training cuts what the encoder makes.
+
+        Raises:
+            RuntimeError: the plan was not fitted yet.
+        """
+        if self._cuts is None:
+            raise RuntimeError("fit_plan() comes before training")
+        return self._cuts
 
     def symbols(self, images: Pictures) -> NDArray[np.uint8]:
         """The symbols that training sees: uint8 ``[n, height, width, channels]``."""
@@ -127,64 +160,50 @@ class Autoencoder:
 
         Args:
             pictures: float RGB 0..255 ``[n, 224, 224, 3]``.
-            cuts: float ``[n]``, see :class:`training.tail_drop.TailDrop`.
+            cuts: float ``[n, ...]``, see :class:`training.cuts.Cuts`.
             training: as in Keras.
 
         Returns:
             Float ``[n, 224, 224, 3]``, not clipped.
         """
-        side = self.architecture.grid[0] * pictures.shape[1] // PICTURE_SIZE
-        plan = replace(self.plan_layering.plan, height=side, width=side)
-        drop = TailDrop(plan, self.plan_layering.reconstruction)
-        restored, received = drop(self.encoder(pictures, training=training), cuts)
+        restored, received = self.cuts.drop(self.encoder(pictures, training=training), cuts)
         inputs = [restored, received] if self.architecture.tells_received else restored
         return self.decoder(inputs, training=training)
 
-    @property
-    def plan_layering(self) -> Layering:
-        """The priority order.
-
-        Raises:
-            RuntimeError: it was not fitted yet.
-        """
-        if self.layering is None:
-            raise RuntimeError("order_layers() comes before training")
-        return self.layering
-
     def save(self, folder: Path) -> None:
-        """Write weights to ``folder``; the order comes last and says that all is there."""
+        """Write weights and plan to ``folder``; a record comes last and says that all is there."""
         folder.mkdir(parents=True, exist_ok=True)
         self.encoder.save_weights(folder / "encoder.weights.h5")
         self.decoder.save_weights(folder / "decoder.weights.h5")
-        layering = self.plan_layering
-        record = {
-            "architecture": self.architecture.name,
-            "steps": layering.plan.steps,
-            "reconstruction": layering.reconstruction.tolist(),
-            "layer_bytes": layering.layer_bytes.tolist(),
-        }
-        write_json(folder / "autoencoder.json", record)
+        fitted = self.fitted
+        with replacing(folder / PLAN) as path:
+            path.write_bytes(plan_to_bytes(fitted.plan))
+        write_json(
+            folder / "autoencoder.json",
+            {
+                "architecture": self.architecture.name,
+                "segment_bytes": fitted.segment_bytes.tolist(),
+            },
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:
         """Read what :meth:`save` wrote."""
-        record = json.loads((folder / "autoencoder.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "autoencoder.json", "train it again")
         autoencoder = cls(ARCHITECTURES[record["architecture"]])
         autoencoder.encoder.load_weights(folder / "encoder.weights.h5")
         autoencoder.decoder.load_weights(folder / "decoder.weights.h5")
-        architecture = autoencoder.architecture
-        plan = LayerPlan(*architecture.grid, architecture.zero_point, plan_steps(record["steps"]))
-        autoencoder.layering = Layering(
-            plan,
-            np.asarray(record["reconstruction"], np.float32),
-            np.asarray(record["layer_bytes"]),
-        )
+        plan = plan_from_bytes((folder / PLAN).read_bytes())
+        autoencoder._set_plan(FittedPlan(plan, np.asarray(record["segment_bytes"])))
         return autoencoder
 
 
 @keras.saving.register_keras_serializable("pnc")
 class AutoencoderTrainer(keras.Model):
-    """Encoder, tail-drop and decoder under one loss; its input is ``(pictures, cuts)``."""
+    """Encoder, tail-drop and decoder under one loss.
+
+    Its input is ``(pictures, cuts)`` or, with views for the judge, ``(pictures, cuts, views)``.
+    """
 
     def __init__(self, autoencoder: Autoencoder, loss: str, judge: Judge | None) -> None:
         super().__init__()
@@ -197,7 +216,7 @@ class AutoencoderTrainer(keras.Model):
     def call(self, inputs: Sequence[Any], training: bool = False) -> Any:
         """Decoded pictures; values outside 0..255 keep a faint gradient."""
         reconstruct = functools.partial(self._autoencoder.reconstruct, training=training)
-        x_hat = in_towers(reconstruct, *inputs)
+        x_hat = in_towers(reconstruct, *inputs[:2])
         clipped = ops.clip(x_hat, 0.0, 255.0)
         return clipped + 0.01 * (x_hat - clipped)
 
@@ -210,44 +229,19 @@ class AutoencoderTrainer(keras.Model):
         training: bool = True,
     ) -> Any:
         """Squared error over 1,000, or the judge's loss."""
-        pictures = x[0]
+        pictures, views = x[0], x[2:]
         if self._judge is None:
             mse = ops.mean(ops.square(pictures - y_pred))
             terms = {"loss": mse / 1000.0, "mse": mse}
         else:
-            terms = getattr(self._judge, self._loss_name)(pictures, y_pred)
+            terms = getattr(self._judge, self._loss_name)(pictures, y_pred, *views)
         for name, value in terms.items():
             if name in self.trackers:
                 self.trackers[name].update_state(value)
         return terms["loss"]
 
 
-def random_cuts(
-    layering: Layering, num_cuts: int, rng: np.random.Generator, *, whole_layers: bool = False
-) -> NDArray[np.float32]:
-    """Places to cut a stream, for byte budgets that are uniform in their logarithm.
-
-    With ``whole_layers`` the cut is uniform over layer counts, as published.
-
-    Returns:
-        float32 ``[num_cuts]``, in layers.
-    """
-    num_layers = len(layering.plan.steps)
-    if whole_layers:
-        return rng.integers(1, num_layers + 1, num_cuts).astype(np.float32)
-    budgets = np.exp(rng.uniform(np.log(MIN_BUDGET_BYTES), np.log(MAX_BUDGET_BYTES), num_cuts))
-    return cuts_at(layering, budgets)
-
-
-def cuts_at(layering: Layering, num_bytes: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Layers that a mean picture's stream holds after some bytes."""
-    ends = np.concatenate([[0.0], np.cumsum(layering.layer_bytes)])
-    return np.interp(num_bytes, ends, np.arange(len(ends))).astype(np.float32)
-
-
-def batches(
-    images: Pictures, layering: Layering, config: AutoencoderConfig, *, whole_layers: bool
-) -> Callable[[int], Batch]:
+def batches(images: Pictures, cuts: Cuts, config: AutoencoderConfig) -> Callable[[int], Batch]:
     """The pure batch function: crops of the pictures and random cuts."""
 
     def make(step: int) -> Batch:
@@ -259,9 +253,11 @@ def batches(
         if config.window < PICTURE_SIZE:
             top, left = rng.integers(0, PICTURE_SIZE - config.window + 1, 2)
             crops = crops[:, top : top + config.window, left : left + config.window]
-        cuts = random_cuts(layering, config.batch_size, rng, whole_layers=whole_layers)
         pictures = crops.astype(np.float32)
-        return (pictures, cuts), pictures[:, 0, 0, 0]
+        x: tuple[NDArray[np.float32], ...] = (pictures, cuts.random(config.batch_size, rng))
+        if config.loss == "features":
+            x = (*x, random_views(config.batch_size, rng))
+        return x, pictures[:, 0, 0, 0]
 
     return make
 
@@ -294,26 +290,25 @@ def train_autoencoder(
         ),
         jit_compile=JIT_COMPILE,
     )
-    whole_layers = not autoencoder.architecture.tells_received
-    layering = autoencoder.plan_layering
 
     def evaluate() -> dict[str, float]:
         if tune_images is None:
             return {}
         figures = {}
         for num_bytes in (512, 1024, 2048):
-            cut = cuts_at(layering, np.full(1, float(num_bytes)))
             losses = []
             for start in range(0, len(tune_images), 16):
                 x = tune_images[start : start + 16].astype(np.float32)
-                y = trainer.compute_loss((x,), y_pred=trainer((x, np.repeat(cut, len(x)))))
+                y = trainer.compute_loss(
+                    (x,), y_pred=trainer((x, autoencoder.cuts.at(num_bytes, len(x))))
+                )
                 losses.append(float(y))
             figures[f"loss_at_{num_bytes}"] = float(np.mean(losses))
         return {"score": -sum(figures.values()), **figures}
 
     return fit(
         trainer,
-        batches(images, layering, config, whole_layers=whole_layers),
+        batches(images, autoencoder.cuts, config),
         LoopConfig(
             config.num_steps,
             config.run_dir,

@@ -29,6 +29,10 @@ TeacherOption = Annotated[
     str | None,
     typer.Option(help="A Keras classifier: helps the classifier, judges the autoencoder."),
 ]
+JudgeOption = Annotated[
+    list[str] | None,
+    typer.Option("--judge", help="A Keras classifier that judges the autoencoder, too."),
+]
 InitialOption = Annotated[
     str | None,
     typer.Option(help="A Keras file of an EfficientNetB0 that the classifier starts from."),
@@ -90,6 +94,7 @@ def _stage_command(stage: str, text: str) -> None:
         name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = "belt",
         seed: SeedOption = 0,
         teacher: TeacherOption = None,
+        judge: JudgeOption = None,
         initial: InitialOption = None,
         extra: ExtraOption = None,
         exclude: ExcludeOption = None,
@@ -116,6 +121,7 @@ def _stage_command(stage: str, text: str) -> None:
             data,
             seed=seed,
             teacher=teacher,
+            judges=tuple(judge or ()),
             initial=initial,
             extra=extra,
             exclude=exclude,
@@ -142,7 +148,7 @@ _stage_command(
 _stage_command("pretrain", "The autoencoder on squared error with tail-drop.")
 _stage_command("distill", "The autoencoder through the frozen teacher or classifier.")
 _stage_command("finetune", "The classifier on decoded pictures.")
-_stage_command("export", "TFLite files, priors, manifest and model card.")
+_stage_command("export", "TFLite files, coding plan, manifest and model card.")
 _stage_command("run", "All stages in order; each is skipped where its result lies already.")
 
 

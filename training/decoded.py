@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
-from training.autoencoder import Autoencoder, random_cuts
+from training.autoencoder import Autoencoder
 from training.files import read_json, reserve, write_json
 from training.pictures import Pictures
 
@@ -47,7 +47,7 @@ def decode_pictures(
         rng = np.random.default_rng([seed, 3])
         for start in range(0, len(pictures), BATCH_SIZE):
             size = min(BATCH_SIZE, len(pictures) - start)
-            cuts = random_cuts(autoencoder.plan_layering, size, rng)
+            cuts = autoencoder.cuts.random(size, rng)
             if start < done:
                 continue
             batch = pictures[start : start + size].astype(np.float32)

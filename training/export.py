@@ -1,4 +1,4 @@
-"""A trained model as a checkpoint folder: TFLite files, priors, manifest, model card.
+"""A trained model as a checkpoint folder: TFLite files, coding plan, manifest, model card.
 
 The encoder becomes a full-integer file whose output *is* the symbol: its last convolution is scaled
 so that one output step is one symbol, and a fused ReLU6 spans the eight bits exactly. How often
@@ -21,25 +21,26 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from pnc.codec.checkpoint import Checkpoint, write_manifest
-from pnc.codec.entropy.prior import LayerPrior, fit_priors
+from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
 from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
+from pnc.codec.plan import plan_to_bytes
 from training.architectures import LITE_PATCH, PICTURE_SIZE, RTSS23_SCALE
 from training.autoencoder import Autoencoder
 from training.files import replacing
 from training.pictures import Pictures
+from training.plan import fit_plan
 
 CALIBRATION_PICTURES = 64
 """Pictures that fix the ranges of the integer encoder's middle layers."""
 
-PRIOR_PICTURES = 2000
-"""Training pictures that the tables are fitted to: half a million symbols a channel."""
+PLAN_PICTURES = 400
+"""Training pictures that the coding plan is fitted to: 100,000 symbols a channel."""
 
 PARITY_PICTURES = 64
 """Pictures on which the exported encoder is compared with the trained one."""
 
-MODEL_FILES = ("encoder.tflite", "decoder.tflite", "classifier.tflite", "priors.json")
+MODEL_FILES = ("encoder.tflite", "decoder.tflite", "classifier.tflite", PLAN)
 """What every checkpoint holds besides its manifest."""
 
 CARD_FILES = ("card.json", "README.md", "curves.png")
@@ -161,23 +162,6 @@ def encoder_parity(autoencoder: Autoencoder, content: bytes, images: Pictures) -
     )
 
 
-def write_priors(
-    path: Path, priors: Sequence[LayerPrior], reconstruction: NDArray[np.float32]
-) -> None:
-    """Write the integer tables and the reconstruction points."""
-    entries = [
-        {
-            "significance": prior.significance.frequencies,
-            "refinement": prior.refinement.frequencies if prior.refinement else None,
-        }
-        for prior in priors
-    ]
-    points = [[round(float(p), 4) for p in row] for row in reconstruction]
-    path.write_text(
-        json.dumps({"layers": entries, "reconstruction": points}) + "\n", encoding="utf-8"
-    )
-
-
 def export_checkpoint(
     folder: Path,
     *,
@@ -195,7 +179,7 @@ def export_checkpoint(
         name: of the checkpoint.
         autoencoder, classifier: the models.
         classes: names in label order.
-        images: training pictures for calibration, priors and parity.
+        images: training pictures for calibration, plan and parity.
         fit: how pictures become square.
 
     Returns:
@@ -204,19 +188,19 @@ def export_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     encoder = convert_encoder(autoencoder, images)
     parity = encoder_parity(autoencoder, encoder, images[:PARITY_PICTURES])
-    layering = autoencoder.plan_layering
-    priors = fit_priors(layering.plan, run_encoder(encoder, images[:PRIOR_PICTURES]))
+    symbols = run_encoder(encoder, images[:PLAN_PICTURES])
+    scale = autoencoder.fitted.plan.grid.scale
+    plan = fit_plan(symbols, autoencoder.architecture.zero_point, scale).plan
     _replace(folder / "encoder.tflite", encoder)
     _replace(folder / "decoder.tflite", convert_float16(fixed_decoder(autoencoder)))
     _replace(folder / "classifier.tflite", convert_float16(fixed_classifier(classifier)))
-    write_priors(folder / "priors.json", priors, layering.reconstruction)
+    _replace(folder / PLAN, plan_to_bytes(plan))
     write_manifest(
         folder,
         name=name,
         architecture=autoencoder.architecture.name,
         fit=fit,
         classes=classes,
-        plan=layering.plan,
         files=MODEL_FILES,
     )
     return parity
@@ -236,7 +220,6 @@ def seal_card(folder: Path, card: Mapping[str, Any]) -> None:
         architecture=checkpoint.architecture,
         fit=checkpoint.fit,
         classes=checkpoint.classes,
-        plan=checkpoint.plan,
         files=[*MODEL_FILES, *(file for file in CARD_FILES if (folder / file).exists())],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras import ops
 
 from pnc.codec.image import SIZE
 from training.towers import in_towers
+from training.views import look
 
 PUBLISHED_MSE_WEIGHT = 10.0
 """RTSS'23 minimises ``10 * MSE + KL`` with pictures in 0..1 (training code of the paper)."""
@@ -24,41 +26,68 @@ NUM_FEATURE_STAGES = 4
 
 
 class Judge:
-    """A frozen classifier that scores how far a decoded picture is from its original.
+    """Frozen classifiers that score how far a decoded picture is from its original.
+
+    Several share the batch: each sees a part of it, so that they cost no more than one.
 
     Args:
-        classifier: float RGB 0..255 ``[n, 224, 224, 3]`` -> probabilities ``[n, k]``.
+        classifiers: float RGB 0..255 ``[n, 224, 224, 3]`` -> probabilities ``[n, k]``.
     """
 
-    def __init__(self, classifier: keras.Model) -> None:
-        classifier.trainable = False
-        stages = middle_layers(classifier)
-        self.model = keras.Model(classifier.input, [*stages, classifier.output])
-        self.model.trainable = False
+    def __init__(self, *classifiers: keras.Model) -> None:
+        self.models = []
+        for classifier in classifiers:
+            classifier.trainable = False
+            model = keras.Model(classifier.input, [*middle_layers(classifier), classifier.output])
+            model.trainable = False
+            self.models.append(model)
 
-    def _see(self, pictures: Any) -> Any:
-        """The middle layers and the output."""
-        return in_towers(functools.partial(self.model, training=False), pictures)
+    def _compare(self, *inputs: Any) -> tuple[Any, Any]:
+        """Mean divergence of the outputs and mean error of the middle layers."""
+        if len(self.models) == 1:
+            found = in_towers(functools.partial(_compare, self.models[0]), *inputs)
+        else:
+            length, count = ops.shape(inputs[0])[0], len(self.models)
+            places = [length * part // count for part in range(count + 1)]
+            parts = [
+                _compare(model, *(whole[start:end] for whole in inputs))
+                for model, (start, end) in zip(self.models, itertools.pairwise(places), strict=True)
+            ]
+            found = tuple(ops.concatenate(column) for column in zip(*parts, strict=True))
+        return ops.mean(found[0]), ops.mean(found[1])
 
     def published(self, x: Any, x_hat: Any) -> dict[str, Any]:
         """``10 * MSE + KL`` of arXiv 2310.05306, section 4."""
         mse = ops.mean(ops.square(x - x_hat)) / 255.0**2
-        kl = divergence(self._see(x)[-1], self._see(x_hat)[-1])
+        kl, _ = self._compare(x, x_hat)
         return {"loss": PUBLISHED_MSE_WEIGHT * mse + kl, "kl": kl, "mse": mse * 255.0**2}
 
-    def features(self, x: Any, x_hat: Any) -> dict[str, Any]:
-        """KL of the output, relative error of four middle layers, a little error of the pixels."""
+    def features(self, x: Any, x_hat: Any, views: Any = None) -> dict[str, Any]:
+        """KL of the output, relative error of four middle layers, a little error of the pixels.
+
+        Args:
+            x, x_hat: original and decoded pictures, float ``[n, 224, 224, 3]``.
+            views: windows that the judges look through, see :mod:`training.views`; whole pictures
+                if absent.
+        """
         mse = ops.mean(ops.square(x - x_hat))
-        clean = [ops.stop_gradient(t) for t in self._see(x)]
-        seen = self._see(x_hat)
-        distance = sum(relative_error(a, b) for a, b in zip(clean[:-1], seen[:-1], strict=True))
-        kl = divergence(clean[-1], seen[-1])
+        kl, distance = self._compare(x, x_hat, *([] if views is None else [views]))
         return {
             "loss": kl + distance + FEATURE_MSE_WEIGHT * mse,
             "kl": kl,
             "features": distance,
             "mse": mse,
         }
+
+
+def _compare(model: keras.Model, x: Any, x_hat: Any, views: Any = None) -> tuple[Any, Any]:
+    """Divergence and error of the middle layers of each picture, both ``[n]``."""
+    if views is not None:
+        x, x_hat = look(x, views), look(x_hat, views)
+    clean = [ops.stop_gradient(seen) for seen in model(x, training=False)]
+    seen = model(x_hat, training=False)
+    errors = [relative_error(a, b) for a, b in zip(clean[:-1], seen[:-1], strict=True)]
+    return divergence(clean[-1], seen[-1]), sum(errors[1:], start=errors[0])
 
 
 def middle_layers(classifier: keras.Model) -> list[Any]:
@@ -73,13 +102,13 @@ def middle_layers(classifier: keras.Model) -> list[Any]:
 
 
 def divergence(target: Any, probabilities: Any) -> Any:
-    """Mean Kullback-Leibler divergence of two probability tensors ``[n, k]``, in nats."""
+    """Kullback-Leibler divergences of probability tensors ``[n, k]``, in nats, ``[n]``."""
     p, q = ops.clip(target, 1e-7, 1.0), ops.clip(probabilities, 1e-7, 1.0)
-    return ops.mean(ops.sum(p * (ops.log(p) - ops.log(q)), axis=-1))
+    return ops.sum(p * (ops.log(p) - ops.log(q)), axis=-1)
 
 
 def relative_error(target: Any, features: Any) -> Any:
-    """Squared error over squared norm, by picture, averaged: feature maps ``[n, h, w, c]``."""
+    """Squared error over squared norm of feature maps ``[n, h, w, c]``, by picture, ``[n]``."""
     axes = (1, 2, 3)
     error = ops.mean(ops.square(target - features), axis=axes)
-    return ops.mean(error / (ops.mean(ops.square(target), axis=axes) + 1e-6))
+    return error / (ops.mean(ops.square(target), axis=axes) + 1e-6)

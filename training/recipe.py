@@ -42,6 +42,8 @@ class Recipe:
     """A Keras file of an EfficientNetB0 to start the classifier from."""
     teacher: str | None = None
     """A Keras classifier that helps the classifier and judges the autoencoder."""
+    judges: tuple[str, ...] = ()
+    """More Keras classifiers that judge the autoencoder, each a part of every batch."""
     window: int = SIZE
     """Side of the windows that ``pretrain`` sees, pixels; 56 makes `rtss23` affordable."""
     pretrain_steps: int = 300
@@ -82,7 +84,7 @@ BELT = Recipe(
     pretrain_steps=100,
     distill_steps=500,
     finetune_pictures=4000,
-    finetune_phases=(Phase(224, 0.75, min_area=0.8, jitter=0.1),),
+    finetune_phases=(Phase(224, 0.4, min_area=0.8, jitter=0.1),),
     finetune_learning_rate=1.5e-3,
 )
 """From nothing but a seed, in about an hour on two cores."""
@@ -115,4 +117,6 @@ def without_folders(recipe: Recipe) -> dict[str, Any]:
     record = asdict(recipe)
     for key in ("data", "initial", "initial_autoencoder", "teacher"):
         record[key] = record[key] and Path(record[key]).name
-    return {**record, "extra": [Path(entry).name for entry in recipe.extra]}
+    for key in ("extra", "judges"):
+        record[key] = [Path(entry).name for entry in record[key]]
+    return record

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.codec.checkpoint import PLAN
 from pnc.codec.codec import Codec
 from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
@@ -32,6 +33,7 @@ from training.data import Data, open_data
 from training.decoded import decode_pictures
 from training.export import Parity, export_checkpoint, seal_card
 from training.files import digest, load_keras, only_process, read_json, save_keras, write_json
+from training.importance import measure_scales
 from training.losses import Judge
 from training.measure import measure_checkpoint
 from training.pictures import Joined, Pictures, Subset
@@ -234,7 +236,7 @@ class Run:
         if not recipe.initial_autoencoder:
             return Autoencoder.fresh(recipe.architecture, self._all_train, recipe.seed)
         autoencoder = Autoencoder.load(Path(recipe.initial_autoencoder))
-        autoencoder.order_layers(self._all_train)
+        autoencoder.fit_plan(self._all_train)
         return autoencoder
 
     def distill(self) -> Autoencoder:
@@ -244,8 +246,12 @@ class Run:
         folder = self.folder / "distill" / "weights"
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
-            autoencoder.order_layers(self._all_train)
-            judge = Judge(self._teacher or self.classifier())
+            others = [load_keras(Path(file)) for file in self.recipe.judges]
+            judge = Judge(self._teacher or self.classifier(), *others)
+            scales = None
+            if autoencoder.architecture.tells_received:
+                scales = measure_scales(autoencoder, judge, self._all_train, self.recipe.seed)
+            autoencoder.fit_plan(self._all_train, scales)
             self._train_autoencoder(
                 autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
             )
@@ -307,6 +313,7 @@ class Run:
         return (
             self.folder / classifier / "classifier.keras",
             weights / "autoencoder.json",
+            weights / PLAN,
             weights / "encoder.weights.h5",
             weights / "decoder.weights.h5",
         )

@@ -34,7 +34,7 @@ def measure_speed(num_steps: int, batch_size: int) -> dict[str, Any]:
         trainer = AutoencoderTrainer(autoencoder, "mse", None)
         trainer.compile(keras.optimizers.AdamW(1e-4), jit_compile=False)
         trainers[name] = trainer
-        cuts[name] = np.full(batch_size, len(autoencoder.plan_layering.plan.steps) / 2, np.float32)
+        cuts[name] = autoencoder.cuts.at(1024, batch_size)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for step in range(NUM_WARM_UP_STEPS + num_steps):
         for name, trainer in trainers.items():

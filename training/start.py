@@ -332,7 +332,7 @@ def open_normalisation(model: keras.Model, images: NDArray[np.uint8]) -> None:
 def read_autoencoder(
     checkpoint: Checkpoint, images: NDArray[np.uint8], architecture: str
 ) -> Autoencoder:
-    """Encoder and decoder of a checkpoint as Keras models, layers ordered by ``images``.
+    """Encoder and decoder of a checkpoint as Keras models, with a plan fitted to ``images``.
 
     Args:
         checkpoint: where they lie.
@@ -360,5 +360,5 @@ def read_autoencoder(
     difference = decoder_difference(autoencoder, decoder, images[:4])
     if difference > MAX_GREY_LEVELS:
         raise CheckpointError(f"its decoder differs by {difference:.1f} grey levels")
-    autoencoder.order_layers(images)
+    autoencoder.fit_plan(images)
     return autoencoder

@@ -1,21 +1,18 @@
-"""Bitstream version 1: four bytes of header and one run of all symbols. Every prefix decodes.
+"""Bitstream version 2: four bytes of header and the bits of all planes. Every prefix decodes.
 
 See docs/bitstream.md, which is complete enough to write a second decoder from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.entropy.coder import code_picture, decode_run, encode_run
-from pnc.codec.entropy.prior import LayerPrior
-from pnc.codec.layers import Knowledge, LayerPlan
+from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
+from pnc.codec.planes import PlanePlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 
-VERSION = 1
+VERSION = 2
 MAGIC = 0xC0 | VERSION
 """First byte of a stream; no picture file format begins with it."""
 
@@ -27,18 +24,17 @@ MAX_STREAM_BYTES = 1 << 17
 
 
 def encode_stream(
-    plan: LayerPlan,
-    priors: Sequence[LayerPrior],
+    plan: PlanePlan,
     checkpoint_id: str,
-    symbols: NDArray[np.uint8],
+    values: NDArray[np.float32],
     max_bytes: int | None = None,
 ) -> bytes:
-    """Code the symbols of one picture.
+    """Code one picture.
 
     Args:
-        plan, priors: the checkpoint's layers and their tables.
+        plan: the checkpoint's.
         checkpoint_id: eight hexadecimal digits.
-        symbols: uint8 ``[height, width, channels]`` of the plan's grid.
+        values: float32 ``[height, width, channels]``, symbols without their zero point.
         max_bytes: length of the stream at most, header included.
 
     Raises:
@@ -48,31 +44,23 @@ def encode_stream(
     if limit < HEADER_BYTES:
         raise ConfigError(f"max_bytes is {limit}: a stream's header takes {HEADER_BYTES} bytes")
     header = bytes([MAGIC]) + bytes.fromhex(checkpoint_id)[: HEADER_BYTES - 1]
-    picture = code_picture(plan, priors, Knowledge.complete(plan, symbols))
-    return header + encode_run(plan, picture, 0, limit - HEADER_BYTES)
+    return header + encode_planes(plan, plan.grid.forward(values), limit - HEADER_BYTES)
 
 
-def decode_stream(
-    plan: LayerPlan, priors: Sequence[LayerPrior], checkpoint_id: str, stream: bytes
-) -> tuple[Knowledge, int]:
+def decode_stream(plan: PlanePlan, checkpoint_id: str, stream: bytes) -> Knowledge:
     """Decode any prefix of a stream, the empty one included.
 
     Args:
-        plan, priors: the checkpoint's layers and their tables.
+        plan: the checkpoint's.
         checkpoint_id: eight hexadecimal digits.
         stream: the bytes that arrived.
-
-    Returns:
-        What is known of the picture, and how many coded symbols that took.
 
     Raises:
         BitstreamError: another checkpoint or another version made the stream.
         CorruptBitstreamError: it is no stream at all.
     """
     check_header(checkpoint_id, stream)
-    knowledge = Knowledge(plan)
-    num_symbols = decode_run(plan, priors, knowledge, 0, stream[HEADER_BYTES:])
-    return knowledge, num_symbols
+    return decode_planes(plan, stream[HEADER_BYTES:])
 
 
 def check_header(checkpoint_id: str, stream: bytes) -> None:

@@ -1,15 +1,15 @@
 """Checkpoints: a folder whose manifest names every file with its sha256.
 
 =====================  =================================================================
-``manifest.json``      name, id, architecture, fit, classes, grid, layer order, hashes
+``manifest.json``      name, id, architecture, fit, classes, hashes
 ``encoder.tflite``     picture uint8 ``[1, 224, 224, 3]`` -> symbols uint8
 ``decoder.tflite``     values, received float32 -> picture float32 0..255
 ``classifier.tflite``  picture float32 0..255 -> probabilities float32
-``priors.json``        integer tables of the entropy coder, reconstruction points
+``plan.npz``           how symbols are coded, see :mod:`pnc.codec.plan`
 ``card.json``          how it was trained and what it measured; ``README.md`` shows it
 =====================  =================================================================
 
-A device needs the first two and the priors.
+A device needs the first two and the plan.
 """
 
 from __future__ import annotations
@@ -23,16 +23,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pnc.codec.entropy.prior import LayerPrior, Table, check_priors
 from pnc.codec.image import Fit
-from pnc.codec.layers import UNKNOWN_SHIFT, LayerPlan, plan_steps
+from pnc.codec.plan import CodingPlan, plan_from_bytes
 from pnc.errors import CheckpointError
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+PLAN = "plan.npz"
+FORMAT = 2
 """Version of the folder's layout."""
 
 MAX_FILE_BYTES = 256 << 20
@@ -53,7 +50,6 @@ class Checkpoint:
         architecture: of the autoencoder.
         fit: how pictures are brought to 224 x 224, in training and on the device alike.
         classes: names in the order of the classifier's outputs.
-        plan: grid and layer order.
     """
 
     folder: Path
@@ -62,7 +58,6 @@ class Checkpoint:
     architecture: str
     fit: Fit
     classes: tuple[str, ...]
-    plan: LayerPlan
     _hashes: Mapping[str, str]
 
     @classmethod
@@ -80,9 +75,6 @@ class Checkpoint:
                 "use the release that wrote it"
             )
         try:
-            height, width, num_channels = (int(side) for side in manifest["grid"])
-            zero_point = int(manifest["zero_point"])
-            plan = LayerPlan(height, width, num_channels, zero_point, plan_steps(manifest["steps"]))
             checkpoint = cls(
                 folder=folder,
                 name=str(manifest["name"]),
@@ -90,10 +82,9 @@ class Checkpoint:
                 architecture=str(manifest["architecture"]),
                 fit=cast("Fit", manifest["fit"]),
                 classes=tuple(str(c) for c in manifest["classes"]),
-                plan=plan,
                 _hashes=dict(manifest["files"]),
             )
-            identity = checkpoint_id(plan, checkpoint._hashes)
+            identity = checkpoint_id(checkpoint._hashes)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{folder / MANIFEST}: incomplete or of wrong type ({error})"
@@ -153,64 +144,26 @@ class Checkpoint:
         return _parse_json(self.folder / "card.json", self.read("card.json"))
 
     @cached_property
-    def _priors_json(self) -> dict[str, Any]:
-        return _parse_json(self.folder / "priors.json", self.read("priors.json"))
-
-    @cached_property
-    def priors(self) -> tuple[LayerPrior, ...]:
-        """The entropy coder's tables, one pair a layer.
+    def plan(self) -> CodingPlan:
+        """How symbols are coded.
 
         Raises:
-            CheckpointError: they do not fit the plan.
+            CheckpointError: it is damaged.
         """
+        content = self.read(PLAN)
         try:
-            priors = tuple(
-                LayerPrior(
-                    Table(tuple(int(f) for f in entry["significance"])),
-                    Table(tuple(int(f) for f in entry["refinement"]))
-                    if entry["refinement"]
-                    else None,
-                )
-                for entry in self._priors_json["layers"]
-            )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(
-                f"{self.folder / 'priors.json'}: not a list of tables ({error})"
-            ) from error
-        check_priors(self.plan, priors)
-        return priors
-
-    @cached_property
-    def reconstruction(self) -> NDArray[np.float32]:
-        """Where in its interval a non-zero magnitude lies, 0..1: float32 ``[channels, 8]``."""
-        try:
-            points = np.asarray(self._priors_json["reconstruction"], np.float32)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.folder / 'priors.json'}: no reconstruction points ({error})"
-            ) from error
-        wanted = (self.plan.num_channels, UNKNOWN_SHIFT)
-        if points.shape != wanted or not np.isfinite(points).all():
-            raise CheckpointError(
-                f"{self.folder / 'priors.json'}: reconstruction points are not {wanted} numbers"
-            )
-        return points
+            return plan_from_bytes(content)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder / PLAN}: {error}; export it again") from error
 
 
-def checkpoint_id(plan: LayerPlan, hashes: Mapping[str, str]) -> str:
-    """Eight hexadecimal digits over what decides a stream's bytes: encoder, tables, grid, order.
+def checkpoint_id(hashes: Mapping[str, str]) -> str:
+    """Eight hexadecimal digits over what decides a stream's bytes: encoder and plan.
 
     Raises:
-        KeyError: the hash of the encoder or of the tables is missing.
+        KeyError: the hash of one of them is missing.
     """
-    parts = [
-        hashes["encoder.tflite"],
-        hashes["priors.json"],
-        plan.height,
-        plan.width,
-        plan.num_channels,
-    ]
-    text = json.dumps([*parts, plan.zero_point, plan.steps])
+    text = json.dumps([hashes["encoder.tflite"], hashes[PLAN]])
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -249,21 +202,20 @@ def write_manifest(
     architecture: str,
     fit: Fit,
     classes: Sequence[str],
-    plan: LayerPlan,
     files: Sequence[str],
 ) -> str:
     """Seal a folder: hash its files and write the manifest.
 
     Args:
         folder: holds all of ``files``.
-        name, architecture, fit, classes, plan: see :class:`Checkpoint`.
+        name, architecture, fit, classes: see :class:`Checkpoint`.
         files: names of the files that belong to the checkpoint.
 
     Returns:
         The checkpoint's id.
     """
     hashes = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
-    identity = checkpoint_id(plan, hashes)
+    identity = checkpoint_id(hashes)
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -271,9 +223,6 @@ def write_manifest(
         "architecture": architecture,
         "fit": fit,
         "classes": list(classes),
-        "grid": [plan.height, plan.width, plan.num_channels],
-        "zero_point": plan.zero_point,
-        "steps": plan.steps,
         "files": hashes,
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -10,35 +10,26 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.bitstream import MAGIC, VERSION, decode_stream, encode_stream
+from pnc.codec.bitstream import (
+    HEADER_BYTES,
+    MAGIC,
+    VERSION,
+    check_header,
+    decode_stream,
+    encode_stream,
+)
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.classifier import Classifier, Prediction
 from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
-from pnc.codec.entropy.coder import code_picture
 from pnc.codec.image import PictureLike, load_picture
-from pnc.codec.layers import Knowledge
-from pnc.codec.packetizer import decode_packet_set, packetize_knowledge
+from pnc.codec.packetizer import check_packets, join_packets, packetize
+from pnc.codec.plane_coder import Segment
 
-__all__ = ["Codec", "LayerInfo", "Prediction", "StreamInfo"]
+__all__ = ["Codec", "Prediction", "Segment", "StreamInfo"]
 
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """What a stream holds of one layer."""
-
-    index: int
-    """Place in the priority order."""
-    channel: int
-    """Channel that it refines."""
-    shift: int
-    """Low bits of each value that are still missing after it."""
-    num_symbols: int
-    """Symbols of the whole layer."""
-    num_known: int
-    """Symbols that arrived."""
-    num_bytes: float
-    """Code length of those, bytes."""
+REDUNDANCY = 0.25
+"""Repairs for each piece unless told otherwise: what a fifth of the packets lost calls for."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +42,8 @@ class StreamInfo:
     """The checkpoint that made it."""
     version: int
     """Version of the bitstream."""
-    layers: tuple[LayerInfo, ...]
-    """Every layer of the checkpoint, also those that did not arrive."""
+    segments: tuple[Segment, ...]
+    """What it tells, in order; the last one may be cut."""
     complete: bool
     """Whether nothing is missing."""
 
@@ -127,9 +118,9 @@ class Codec:
             ImageError: the picture cannot be read.
             ConfigError: ``max_bytes`` leaves no room for the stream's header.
         """
-        checkpoint = self.checkpoint
         symbols = self.encoder.encode(self.load_picture(picture))
-        return encode_stream(checkpoint.plan, checkpoint.priors, checkpoint.id, symbols, max_bytes)
+        plan = self.checkpoint.plan.planes
+        return encode_stream(plan, self.checkpoint.id, plan.grid.values(symbols), max_bytes)
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Any prefix of a stream as a picture, uint8 RGB ``[224, 224, 3]``.
@@ -138,47 +129,51 @@ class Codec:
             BitstreamError: another checkpoint made it.
             CorruptBitstreamError: it is no stream.
         """
-        checkpoint = self.checkpoint
-        knowledge, _ = decode_stream(checkpoint.plan, checkpoint.priors, checkpoint.id, stream)
-        return self.decoder.decode(knowledge)
+        plan = self.checkpoint.plan
+        knowledge = decode_stream(plan.planes, self.checkpoint.id, stream)
+        return self.decoder.decode(*knowledge.restore(plan.points))
 
-    def packetize(self, stream: bytes, mtu_bytes: int) -> list[bytes]:
+    def packetize(
+        self, stream: bytes, mtu_bytes: int, *, redundancy: float = REDUNDANCY
+    ) -> list[bytes]:
         """A stream, or a prefix of one, as packets in priority order.
 
         Args:
             mtu_bytes: largest packet, at least 32.
+            redundancy: repairs for each piece of the stream, 0 to 1, each of which makes up for a
+                lost packet before it; 0 where the link loses none.
 
         Raises:
             BitstreamError: another checkpoint made the stream, or it is none.
-            ConfigError: the MTU is too small.
+            ConfigError: the MTU is too small or the redundancy impossible.
         """
-        checkpoint = self.checkpoint
-        plan, priors = checkpoint.plan, checkpoint.priors
-        knowledge, num_symbols = decode_stream(plan, priors, checkpoint.id, stream)
-        return packetize_knowledge(plan, priors, checkpoint.id, knowledge, num_symbols, mtu_bytes)
+        check_header(self.checkpoint.id, stream)
+        return packetize(stream, mtu_bytes, redundancy=redundancy)
 
     def encode_packets(
-        self, picture: PictureLike, mtu_bytes: int, *, max_bytes: int | None = None
+        self,
+        picture: PictureLike,
+        mtu_bytes: int,
+        *,
+        max_bytes: int | None = None,
+        redundancy: float = REDUNDANCY,
     ) -> list[bytes]:
-        """A picture as packets in priority order: for a device, which needs no stream.
-
-        Several times faster than :meth:`encode` and :meth:`packetize`, which has to decode.
+        """A picture as packets in priority order, without coding more than they hold.
 
         Args:
             picture: file, bytes of a file, array or Pillow image.
             mtu_bytes: largest packet, at least 32.
             max_bytes: all packets together; the whole picture if absent.
+            redundancy: as for :meth:`packetize`.
 
         Raises:
             ImageError: the picture cannot be read.
-            ConfigError: the MTU is too small.
+            ConfigError: the MTU is too small or the redundancy impossible.
         """
-        checkpoint, plan = self.checkpoint, self.checkpoint.plan
-        symbols = self.encoder.encode(self.load_picture(picture))
-        source = Knowledge.complete(plan, symbols)
-        return packetize_knowledge(
-            plan, checkpoint.priors, checkpoint.id, source, plan.num_symbols, mtu_bytes, max_bytes
-        )
+        check_packets(mtu_bytes, redundancy)
+        needed = None if max_bytes is None else max(max_bytes, HEADER_BYTES)
+        stream = self.encode(picture, max_bytes=needed)
+        return packetize(stream, mtu_bytes, max_bytes, redundancy=redundancy)
 
     def decode_packets(self, packets: Iterable[bytes]) -> NDArray[np.uint8]:
         """Any subset of a picture's packets, in any order, as a picture.
@@ -186,10 +181,7 @@ class Codec:
         Raises:
             BitstreamError: a packet is of another checkpoint, or is none.
         """
-        checkpoint = self.checkpoint
-        return self.decoder.decode(
-            decode_packet_set(checkpoint.plan, checkpoint.priors, checkpoint.id, packets)
-        )
+        return self.decode(join_packets(self.checkpoint.id, packets))
 
     def classify(self, picture: PictureLike, *, top: int = 5) -> list[Prediction]:
         """What is on a picture, likeliest class first.
@@ -210,31 +202,13 @@ class Codec:
         return self.classifier.classify(pixels, top)
 
     def info(self, stream: bytes) -> StreamInfo:
-        """What a stream holds, layer by layer.
+        """What a stream holds, segment by segment.
 
         Raises:
             BitstreamError: another checkpoint made it, or it is none.
         """
-        checkpoint, plan = self.checkpoint, self.checkpoint.plan
-        knowledge, num_symbols = decode_stream(plan, checkpoint.priors, checkpoint.id, stream)
-        layers = []
-        picture = code_picture(plan, checkpoint.priors, knowledge)
-        for index, (layer, stretches) in enumerate(zip(plan.layers, picture, strict=True)):
-            num_known = min(max(num_symbols - index * plan.num_positions, 0), plan.num_positions)
-            bits, num_left = 0.0, num_known
-            for table, symbols in stretches:
-                bits += float(table.bits[symbols[:num_left]].sum())
-                num_left = max(0, num_left - len(symbols))
-            layers.append(
-                LayerInfo(
-                    index=index,
-                    channel=layer.channel,
-                    shift=layer.shift,
-                    num_symbols=plan.num_positions,
-                    num_known=num_known,
-                    num_bytes=bits / 8,
-                )
-            )
+        checkpoint = self.checkpoint
+        knowledge = decode_stream(checkpoint.plan.planes, checkpoint.id, stream)
         return StreamInfo(
-            len(stream), checkpoint.id, VERSION, tuple(layers), num_symbols == plan.num_symbols
+            len(stream), checkpoint.id, VERSION, tuple(knowledge.segments), knowledge.is_complete
         )

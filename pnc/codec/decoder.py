@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.image import SIZE
 from pnc.codec.interpreter import Model
-from pnc.codec.layers import UNKNOWN_SHIFT, Knowledge
 from pnc.errors import CheckpointError
+
+VALUE_BITS = 8
+"""Bits of a symbol."""
 
 
 class Decoder:
@@ -31,12 +33,7 @@ class Decoder:
         self._model = Model(
             checkpoint.read("decoder.tflite"), name=name, num_threads=num_threads, runtime=runtime
         )
-        self._points = np.concatenate(
-            [checkpoint.reconstruction, np.zeros((checkpoint.plan.num_channels, 1), np.float32)],
-            axis=1,
-        )
-        plan = checkpoint.plan
-        grid = (1, plan.height, plan.width, plan.num_channels)
+        grid = (1, *checkpoint.plan.grid.shape)
         picture = (1, SIZE, SIZE, 3)
         shapes = [tuple(side["shape"]) for side in (*self._model.inputs, *self._model.outputs)]
         self._input_names = [
@@ -47,34 +44,26 @@ class Decoder:
                 f"{name}: not a model from values and received {grid} to {picture}"
             )
 
-    def decode(self, knowledge: Knowledge) -> NDArray[np.uint8]:
+    def decode(self, values: NDArray[np.float32], spread: NDArray[np.float32]) -> NDArray[np.uint8]:
         """What is known of a picture as a picture; knowing nothing gives an average one.
+
+        Args:
+            values: float32 ``[height, width, channels]``.
+            spread: how uncertain each is, same shape.
 
         Returns:
             uint8 RGB ``[224, 224, 3]``.
         """
-        values, received = restore(knowledge, self._points)
-        given = {"values": values, "received": received}
+        given = {"values": values, "received": received(spread)}
         pixels = self._model.run(*(given[name] for name in self._input_names))
         picture: NDArray[np.uint8] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
         return picture
 
 
-def restore(
-    knowledge: Knowledge, points: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Values back on the scale of full precision, and the share of bits that arrived.
+def received(spread: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much of each value arrived, 0 nothing to 1 all its bits, as the network is told it.
 
     Args:
-        knowledge: what arrived.
-        points: float32 ``[channels, 9]``: where a non-zero magnitude lies in its interval.
-
-    Returns:
-        Two float32 ``[height, width, channels]``.
+        spread: how uncertain each value is, float32: 1 where every bit is known.
     """
-    values, shifts = knowledge.grid()
-    offset = points[np.arange(shifts.shape[-1]), shifts]
-    magnitude = (np.abs(values) + offset) * (values != 0)
-    restored = np.sign(values) * magnitude * np.exp2(shifts, dtype=np.float32)
-    received = (UNKNOWN_SHIFT - shifts.astype(np.float32)) / np.float32(UNKNOWN_SHIFT)
-    return restored.astype(np.float32), received
+    return (1 - np.log2(spread) / VALUE_BITS).astype(np.float32)

@@ -30,8 +30,7 @@ class Encoder:
         self._model = Model(
             checkpoint.read("encoder.tflite"), name=name, num_threads=num_threads, runtime=runtime
         )
-        plan = checkpoint.plan
-        wanted = [(1, SIZE, SIZE, 3), (1, plan.height, plan.width, plan.num_channels)]
+        wanted = [(1, SIZE, SIZE, 3), (1, *checkpoint.plan.grid.shape)]
         sides = [self._model.inputs[0], self._model.outputs[0]]
         if [tuple(side["shape"]) for side in sides] != wanted or any(
             s["dtype"] != np.uint8 for s in sides

@@ -1,132 +1,125 @@
-"""Packets: a stream cut so that each piece decodes on its own or names what it needs.
+"""Packets: a stream in pieces, and repairs that make up for lost ones.
 
-A packet is a header and a run (see :mod:`pnc.codec.entropy.coder`) that starts at the first symbol
-which the packet before it left undetermined. It needs only the coarser layers of the channels that
-it carries. Where one of these is missing it ends early, and no other packet is spoiled. Layout in
-docs/bitstream.md.
+A piece needs those before it. Where a link loses packets, repairs (:mod:`pnc.codec.erasure`) come
+between the pieces: each gives back any one that was lost before it. Layout in docs/bitstream.md.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable
 
-from pnc.codec.bitstream import MAX_STREAM_BYTES, VERSION
-from pnc.codec.entropy.coder import (
-    code_picture,
-    count_arrived,
-    cut_picture,
-    decode_run,
-    encode_packet_run,
-)
-from pnc.codec.entropy.prior import LayerPrior
-from pnc.codec.layers import Knowledge, LayerPlan
+from pnc.codec import erasure
+from pnc.codec.bitstream import HEADER_BYTES, MAGIC, MAX_STREAM_BYTES, VERSION
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 
 PACKET_MAGIC = 0xD0 | VERSION
 """First byte of a packet."""
 
-TAG_BYTES = 2
+_TAG_BYTES = 2
 """First bytes of the checkpoint's id in each packet: one foreign packet in 65,536 slips through."""
 
-MAX_VARINT_BYTES = 4
-"""Bytes of a symbol's place at most, 28 bits: 1024 layers of 4096 positions need 22."""
+_HEADER = struct.Struct(f">B{_TAG_BYTES}sH")
+
+PACKET_HEADER_BYTES = _HEADER.size
+"""Magic, checkpoint, number."""
+
+REPAIR = 0x8000
+"""Added to the number of a repair."""
 
 MIN_MTU_BYTES = 32
-"""Below this the header would be more than a fifth of a packet."""
+"""Below this the header would be more than a sixth of a packet."""
 
-MAX_PACKETS = 4096
-"""Packets of one picture at most: the longest stream in the smallest packets."""
-
-MAX_OVERLAP = 4
-"""Times that packets may code a picture's symbols, 1 where they are of one cut: bounds the work."""
+MAX_PACKETS = 1 << 14
+"""Packets of one picture at most: the longest stream in the smallest packets, and its repairs."""
 
 
-def packetize_knowledge(
-    plan: LayerPlan,
-    priors: Sequence[LayerPrior],
-    checkpoint_id: str,
-    source: Knowledge,
-    num_symbols: int,
-    mtu_bytes: int,
-    max_bytes: int | None = None,
+def packetize(
+    stream: bytes, mtu_bytes: int, max_bytes: int | None = None, *, redundancy: float = 0.0
 ) -> list[bytes]:
-    """Cut the first ``num_symbols`` coded symbols of a picture into packets.
+    """Cut a stream into packets in priority order.
 
     Args:
-        plan, priors: the checkpoint's layers and their tables.
-        checkpoint_id: eight hexadecimal digits.
-        source: all values of the picture at the precision that the symbols reach.
-        num_symbols: how far the stream goes.
+        stream: as of :func:`pnc.codec.bitstream.encode_stream`, or a prefix of one.
         mtu_bytes: largest packet.
-        max_bytes: all packets together; no limit if absent.
-
-    Returns:
-        Packets in priority order.
+        max_bytes: all packets together; the whole stream if absent.
+        redundancy: repairs for each piece, 0 to 1.
 
     Raises:
-        ConfigError: ``mtu_bytes`` is below :data:`MIN_MTU_BYTES`.
+        ConfigError: the MTU is too small or the redundancy impossible.
     """
-    if mtu_bytes < MIN_MTU_BYTES:
-        raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
-    tag = bytes([PACKET_MAGIC]) + bytes.fromhex(checkpoint_id)[:TAG_BYTES]
-    picture = cut_picture(plan, code_picture(plan, priors, source), num_symbols)
+    check_packets(mtu_bytes, redundancy)
+    bits, tag = stream[HEADER_BYTES:], stream[1 : 1 + _TAG_BYTES]
+    size = mtu_bytes - PACKET_HEADER_BYTES
+    pieces = [bits[start : start + size] for start in range(0, len(bits), size)]
     packets: list[bytes] = []
-    start = 0
     num_left = MAX_PACKETS * mtu_bytes if max_bytes is None else max_bytes
-    while start < num_symbols and num_left >= MIN_MTU_BYTES:
-        header = tag + encode_varint(start)
-        size = min(mtu_bytes, num_left) - len(header)
-        run, num_arrived = encode_packet_run(plan, picture, start, size)
-
-        def reach(num_bytes: int, run: bytes = run, start: int = start) -> int:
-            return start + count_arrived(plan, picture, start, run[:num_bytes])
-
-        end = start + num_arrived
-        if end >= num_symbols:
-            cut = bisect_right(range(len(run) + 1), num_symbols, key=reach) - 1
-            end = reach(cut)
-            run = run[: bisect_left(range(cut), end, key=reach)]
-        if end == start:
+    for number, piece in enumerate(pieces):
+        room = num_left - PACKET_HEADER_BYTES
+        if room <= 0:
             break
-        packets.append(header + run)
+        packets.append(_HEADER.pack(PACKET_MAGIC, tag, number) + piece[:room])
         num_left -= len(packets[-1])
-        start = end
+        is_due = int((number + 1) * redundancy) > int(number * redundancy)
+        if is_due and len(piece) == size and num_left >= mtu_bytes:
+            repair = erasure.repair(pieces, number)
+            packets.append(_HEADER.pack(PACKET_MAGIC, tag, REPAIR | number) + repair)
+            num_left -= len(packets[-1])
     return packets
 
 
-def decode_packet_set(
-    plan: LayerPlan, priors: Sequence[LayerPrior], checkpoint_id: str, packets: Iterable[bytes]
-) -> Knowledge:
-    """Decode any subset of a picture's packets in any order, repeated ones included.
+def join_packets(checkpoint_id: str, packets: Iterable[bytes]) -> bytes:
+    """The beginning of a stream that packets tell, any subset in any order, repeated ones included.
 
     Args:
-        plan, priors: the checkpoint's layers and their tables.
         checkpoint_id: eight hexadecimal digits.
-        packets: those that arrived.
+        packets: those that arrived, of one picture.
+
+    Returns:
+        A prefix of the stream that was cut, at least its header.
 
     Raises:
         BitstreamError: a packet is of another checkpoint or version.
         CorruptBitstreamError: one is no packet, or they cannot be of one picture.
     """
-    runs: set[tuple[int, bytes]] = set()
-    for packet in packets:
-        runs.add(parse_packet(plan, checkpoint_id, packet))
-        if len(runs) > MAX_PACKETS:
+    pieces: dict[int, bytes] = {}
+    repairs: dict[int, bytes] = {}
+    for count, packet in enumerate(packets):
+        if count >= MAX_PACKETS:
             raise CorruptBitstreamError(
                 f"corrupt packets: more than {MAX_PACKETS}, the most that a picture can have"
             )
-    knowledge = Knowledge(plan)
-    num_symbols = 0
-    for start, run in sorted(runs):
-        num_symbols += decode_run(plan, priors, knowledge, start, run)
-        if num_symbols > MAX_OVERLAP * plan.num_symbols:
-            raise CorruptBitstreamError("corrupt packets: they code the same symbols repeatedly")
-    return knowledge
+        number, payload = parse_packet(checkpoint_id, packet)
+        found = repairs if number & REPAIR else pieces
+        if len(payload) > len(found.get(number & ~REPAIR, b"")):
+            found[number & ~REPAIR] = payload
+    size = max(map(len, [*pieces.values(), *repairs.values()]), default=0)
+    if max([*pieces, *repairs], default=0) * size > MAX_STREAM_BYTES:
+        raise CorruptBitstreamError(
+            f"corrupt packets: of a stream of more than {MAX_STREAM_BYTES} bytes"
+        )
+    if any(len(repair) < size for repair in repairs.values()):
+        raise CorruptBitstreamError("corrupt packets: a repair is shorter than a piece")
+    if repairs:
+        whole = {number: piece for number, piece in pieces.items() if len(piece) == size}
+        pieces |= erasure.recover(whole, repairs)
+    header = bytes([MAGIC]) + bytes.fromhex(checkpoint_id)[: HEADER_BYTES - 1]
+    return (header + _beginning(pieces, size))[:MAX_STREAM_BYTES]
 
 
-def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[int, bytes]:
-    """Split a packet into the place of its first symbol and its run.
+def _beginning(pieces: dict[int, bytes], size: int) -> bytes:
+    """What pieces tell without a gap from the first one on; a short one is the last."""
+    joined = bytearray()
+    for number in range(len(pieces)):
+        piece = pieces.get(number, b"")
+        joined += piece
+        if len(piece) < size:
+            break
+    return bytes(joined)
+
+
+def parse_packet(checkpoint_id: str, packet: bytes) -> tuple[int, bytes]:
+    """Split a packet into its number, :data:`REPAIR` added for a repair, and what it carries.
 
     Raises:
         BitstreamError: the packet is of another checkpoint or version.
@@ -134,50 +127,31 @@ def parse_packet(plan: LayerPlan, checkpoint_id: str, packet: bytes) -> tuple[in
     """
     if not packet or packet[0] & 0xF0 != PACKET_MAGIC & 0xF0:
         raise CorruptBitstreamError("corrupt packet: it does not begin with PNC's packet byte")
-    if len(packet) > MAX_STREAM_BYTES:
-        raise CorruptBitstreamError(
-            f"corrupt packet: {len(packet)} bytes, at most {MAX_STREAM_BYTES} are possible"
-        )
     if packet[0] != PACKET_MAGIC:
         raise BitstreamError(
             f"the packet has bitstream version {packet[0] & 0x0F}, this PNC reads version "
             f"{VERSION}; use the same release on both sides",
             version=packet[0] & 0x0F,
         )
-    tag = packet[1 : 1 + TAG_BYTES].hex()
-    if len(tag) == 2 * TAG_BYTES and tag != checkpoint_id[: 2 * TAG_BYTES]:
+    if len(packet) < PACKET_HEADER_BYTES:
+        raise CorruptBitstreamError(f"corrupt packet: {len(packet)} bytes are no header")
+    _, tag, number = _HEADER.unpack_from(packet)
+    if tag.hex() != checkpoint_id[: 2 * _TAG_BYTES]:
         raise BitstreamError(
-            f"the packet was made by checkpoint {tag}..., this one is {checkpoint_id}; "
+            f"the packet was made by checkpoint {tag.hex()}..., this one is {checkpoint_id}; "
             "load the checkpoint that the device uses",
-            checkpoint_id=tag,
+            checkpoint_id=tag.hex(),
         )
-    start, rest = decode_varint(packet[1 + TAG_BYTES :])
-    if start >= plan.num_symbols:
-        raise CorruptBitstreamError(
-            f"corrupt packet: it starts at symbol {start} of {plan.num_symbols}"
-        )
-    return start, rest
+    return number, packet[PACKET_HEADER_BYTES:]
 
 
-def encode_varint(value: int) -> bytes:
-    """Seven bits a byte, least significant first, the top bit set on all but the last."""
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def decode_varint(data: bytes) -> tuple[int, bytes]:
-    """The number at the start of ``data`` and what follows it.
+def check_packets(mtu_bytes: int, redundancy: float = 0.0) -> None:
+    """Refuse packets that cannot be.
 
     Raises:
-        CorruptBitstreamError: the number is cut or too long.
+        ConfigError: the MTU is below :data:`MIN_MTU_BYTES` or the redundancy not 0 to 1.
     """
-    value = 0
-    for index, byte in enumerate(data[:MAX_VARINT_BYTES]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, data[index + 1 :]
-    raise CorruptBitstreamError("corrupt packet: the place of its first symbol is cut or too long")
+    if mtu_bytes < MIN_MTU_BYTES:
+        raise ConfigError(f"MTU of {mtu_bytes} bytes: packets need at least {MIN_MTU_BYTES}")
+    if not 0 <= redundancy <= 1:
+        raise ConfigError(f"redundancy of {redundancy:g}: give repairs for each piece, 0 to 1")

@@ -30,7 +30,7 @@ from pnc.commands.files import (
     write_file,
     write_stdout,
 )
-from pnc.commands.layers import describe_layers, print_layers
+from pnc.commands.segments import describe_segments, print_segments
 from pnc.errors import ConfigError, CorruptBitstreamError, PncError
 
 if TYPE_CHECKING:
@@ -201,15 +201,15 @@ def inspect(
         typer.Option("--out", "-o", metavar="PNG", help="Draw bytes and prefixes to this file."),
     ] = None,
     show_all: Annotated[
-        bool, typer.Option("--all", "-a", help="One row for each layer, however many.")
+        bool, typer.Option("--all", "-a", help="One row for each class of each plane.")
     ] = False,
     checkpoint: Checkpoint = "belt",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a stream holds, layer by layer. A picture is encoded first.
+    """Show what a stream holds, plane by plane. A picture is encoded first.
 
-    With --out also as a picture: bytes by layer, and what beginnings look like.
+    With --out also as a picture: bytes by plane, and what beginnings look like.
     """
     (item,) = find_inputs([stream], {*PICTURE_SUFFIXES, STREAM_SUFFIX})
     if isinstance(item, PncError):
@@ -227,9 +227,9 @@ def inspect(
         write_file(out, encode_png(drawing), overwrite=force)
     if as_json:
         output = None if out is None else str(out)
-        typer.echo(json.dumps({"input": item.name, "output": output, **describe_layers(info)}))
+        typer.echo(json.dumps({"input": item.name, "output": output, **describe_segments(info)}))
     else:
-        print_layers(item.name, info, show_all=show_all)
+        print_segments(item.name, info, show_all=show_all)
     if out is not None:
         typer.echo(f"{out}: written", err=True)
 

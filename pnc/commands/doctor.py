@@ -37,7 +37,7 @@ RUNTIMES = {
 NEEDED = ("numpy", "pillow", "pyserial", "typer", "rich")
 EXTRAS = {"server": ("fastapi", "uvicorn"), "train": ("keras", "tensorflow")}
 
-DEVICE_FILES = ("encoder.tflite", "priors.json")
+DEVICE_FILES = ("encoder.tflite", "plan.npz")
 SERVER_FILES = ("decoder.tflite", "classifier.tflite")
 """What encoding needs, and what only decoding and classifying need."""
 
@@ -113,7 +113,6 @@ def _check_packages() -> Iterator[Finding]:
             yield Finding("problem", name, "not installed; install it with: pip install pnc")
         else:
             yield Finding("ok", name, found)
-    yield _check_range_coder()
     for extra, names in EXTRAS.items():
         missing = [name for name in names if _version(name) is None and not _has_variant(name)]
         if missing:
@@ -122,16 +121,6 @@ def _check_packages() -> Iterator[Finding]:
         else:
             text = ", ".join(f"{name} {_version(name) or _has_variant(name)}" for name in names)
         yield Finding("ok", f"extra {extra}", text)
-
-
-def _check_range_coder() -> Finding:
-    try:
-        from pnc.codec.entropy.backend import BACKEND
-    except (PncError, ImportError) as error:
-        return Finding("problem", "range coder", str(error))
-    if BACKEND.name == "constriction":
-        return Finding("ok", "range coder", f"constriction {_version('constriction')}")
-    return Finding("ok", "range coder", "PNC's own: same bits, slower than constriction")
 
 
 def _check_runtimes() -> Iterator[Finding]:

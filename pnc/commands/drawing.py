@@ -1,10 +1,10 @@
-"""A stream as a picture: the bytes of its layers, and what its beginnings decode to.
+"""A stream as a picture: the bytes of its segments, and what its beginnings decode to.
 
 Drawn with Pillow alone, so that a device and a server without plotting packages can do it::
 
     title
-    checkpoint, bytes, layers
-    cumulative bytes by layer, with a dot where each tile below stops
+    checkpoint, bytes, planes
+    cumulative bytes by segment, segments grouped by plane, with a dot where each tile below stops
     tiles: the picture after 64, 128, ... bytes, what the classifier makes of it
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 if TYPE_CHECKING:
-    from pnc.codec.codec import Codec, StreamInfo
+    from pnc.codec.codec import Codec, Segment, StreamInfo
 
 __all__ = ["choose_prefixes", "draw_stream"]
 
@@ -63,16 +63,16 @@ def draw_stream(codec: Codec, stream: bytes, info: StreamInfo, *, title: str) ->
     image = Image.new("RGB", (_WIDTH, _HEIGHT), _PAPER)
     draw = ImageDraw.Draw(image)
     prefixes = choose_prefixes(len(stream))
-    known = [layer for layer in info.layers if layer.num_known]
+    segments = [segment for segment in info.segments if segment.num_coefficients]
     title = _shorten(draw, title, _font(34), _WIDTH - 2 * _MARGIN)
     draw.text((_MARGIN, 36), title, _INK, _font(34))
     state = "complete" if info.complete else "cut short"
     facts = (
         f"checkpoint {codec.checkpoint.name} {info.checkpoint_id}   ·   {len(stream):,} bytes"
-        f"   ·   {len(known)} of {len(info.layers)} layers   ·   {state}"
+        f"   ·   {_span_of_planes(segments)}   ·   {state}"
     )
     draw.text((_MARGIN, 86), facts, _SOFT, _font(20))
-    _draw_chart(image, [layer.num_bytes for layer in info.layers], len(stream), prefixes)
+    _draw_chart(image, segments, len(stream), prefixes)
     for column, length in enumerate(prefixes):
         left = _MARGIN + column * (_TILE + _GAP)
         pixels = codec.decode(stream[:length])
@@ -83,49 +83,61 @@ def draw_stream(codec: Codec, stream: bytes, info: StreamInfo, *, title: str) ->
 
 @dataclass(frozen=True)
 class _Axes:
-    """Maps layers and bytes to pixels."""
+    """Maps segments and bytes to pixels."""
 
-    num_layers: int
+    num_segments: int
     top_bytes: float
 
-    def x(self, layer: float) -> float:
+    def x(self, segment: float) -> float:
         width = _WIDTH - 2 * _MARGIN - _AXIS_WIDTH
-        return _MARGIN + _AXIS_WIDTH + width * layer / max(self.num_layers, 1)
+        return _MARGIN + _AXIS_WIDTH + width * segment / max(self.num_segments, 1)
 
     def y(self, num_bytes: float) -> float:
         return _CHART_TOP + _CHART_HEIGHT * (1 - num_bytes / self.top_bytes)
 
 
 def _draw_chart(
-    image: Image.Image, layer_bytes: list[float], num_bytes: int, prefixes: list[int]
+    image: Image.Image, segments: list[Segment], num_bytes: int, prefixes: list[int]
 ) -> None:
     draw = ImageDraw.Draw(image)
-    header = max(num_bytes - sum(layer_bytes), 0.0)
-    ends = list(itertools.accumulate(layer_bytes, initial=header))
+    sizes = [segment.num_bits / 8 for segment in segments]
+    header = max(num_bytes - sum(sizes), 0.0)
+    ends = list(itertools.accumulate(sizes, initial=header))
     tick = _round_step(max(num_bytes, 1) / 5)
-    axes = _Axes(len(layer_bytes), tick * max(1, -(-max(num_bytes, 1) // tick)))
-    bottom, right = axes.y(0), axes.x(len(layer_bytes))
+    axes = _Axes(len(segments), tick * max(1, -(-max(num_bytes, 1) // tick)))
+    bottom, right = axes.y(0), float(_WIDTH - _MARGIN)
     small = _font(16)
     for value in range(0, int(axes.top_bytes) + 1, tick):
         y = axes.y(value)
         draw.line([(axes.x(0), y), (right, y)], _GRID, 1)
         draw.text((axes.x(0) - 12, y), f"{value:,}", _SOFT, small, anchor="rm")
     bar_gap = 1 if axes.x(1) - axes.x(0) > 4 else 0
-    for layer, (start, end) in enumerate(itertools.pairwise(ends)):
-        left, edge = axes.x(layer), axes.x(layer + 1) - bar_gap
+    for segment, (start, end) in enumerate(itertools.pairwise(ends)):
+        left, edge = axes.x(segment), axes.x(segment + 1) - bar_gap
         if end > start:
             draw.rectangle([left, axes.y(start), edge, bottom], _AREA)
             draw.rectangle([left, min(axes.y(end), axes.y(start) - 2), edge, axes.y(start)], _STEP)
     draw.line([(axes.x(0), bottom), (right, bottom)], _SOFT, 1)
-    every = _round_step(max(len(layer_bytes) / 12, 1))
-    for layer in range(0, len(layer_bytes), every):
-        middle = axes.x(layer + 0.5)
-        draw.text((middle, bottom + 8), str(layer), _SOFT, small, anchor="ma")
-    draw.text((right, bottom + 32), "layer, in the order of sending", _SOFT, small, anchor="ra")
-    caption = "bytes, summed up   (dark: the layer's own;  dots: where the pictures below stop)"
+    begin = 0
+    for plane, members in itertools.groupby(segments, lambda segment: segment.plane):
+        end = begin + len(list(members))
+        draw.line([(axes.x(begin), bottom), (axes.x(begin), bottom + 6)], _SOFT, 1)
+        middle = axes.x((begin + end) / 2)
+        draw.text((middle, bottom + 8), str(plane), _SOFT, small, anchor="ma")
+        begin = end
+    axis = "planes and their classes, in the order of sending"
+    draw.text((right, bottom + 32), axis, _SOFT, small, anchor="ra")
+    caption = "bytes, summed up   (dark: the class's own;  dots: where the pictures below stop)"
     draw.text((axes.x(0), _CHART_TOP - 12), caption, _SOFT, small, anchor="ls")
     for length in prefixes:
-        _draw_dot(image, axes.x(_layer_at(ends, length)), axes.y(length))
+        _draw_dot(image, axes.x(_segment_at(ends, length)), axes.y(length))
+
+
+def _span_of_planes(segments: list[Segment]) -> str:
+    if not segments:
+        return "no plane"
+    first, last = segments[0].plane, segments[-1].plane
+    return f"plane {first}" if first == last else f"planes {first} to {last}"
 
 
 def _draw_tile(
@@ -150,12 +162,12 @@ def _draw_dot(image: Image.Image, x: float, y: float) -> None:
     image.paste(dot.reduce(4), (round(x) - 8, round(y) - 8), mask.reduce(4))
 
 
-def _layer_at(ends: list[float], num_bytes: float) -> float:
-    """Return how many layers, with a fraction, lie within the first bytes."""
-    for layer, (start, end) in enumerate(itertools.pairwise(ends)):
+def _segment_at(ends: list[float], num_bytes: float) -> float:
+    """Return how many segments, with a fraction, lie within the first bytes."""
+    for segment, (start, end) in enumerate(itertools.pairwise(ends)):
         if num_bytes < end:
-            return layer + max(num_bytes - start, 0.0) / (end - start)
-    filled = [layer for layer, (a, b) in enumerate(itertools.pairwise(ends), 1) if b > a]
+            return segment + max(num_bytes - start, 0.0) / (end - start)
+    filled = [segment for segment, (a, b) in enumerate(itertools.pairwise(ends), 1) if b > a]
     return float(max(filled, default=0))
 
 

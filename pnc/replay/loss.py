@@ -1,8 +1,8 @@
 """Our packets over a link that loses some: a contender of the benchmarks.
 
-A picture's packets within the budget, each lost with the same probability, independent of the
-others. The draw depends on the seed, the picture and the packet's place alone: what is lost at 5 %
-is also lost at 20 %, so that differences between losses are not noise.
+A picture's packets within the budget, repairs among them, each lost with the same probability,
+independent of the others. The draw depends on the seed, the picture and the packet's place alone:
+what is lost at 5 % is also lost at 20 %, so that differences between losses are not noise.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ _LENGTH = struct.Struct(">H")
 
 @dataclass(frozen=True)
 class LossyPackets:
-    """A checkpoint's packets at one size and one loss.
+    """A checkpoint's packets at one size, redundancy and loss.
 
     Attributes:
         codec: Whose packets.
         mtu_bytes: Largest packet.
+        redundancy: Repairs for each piece of a stream.
         loss: Probability that a packet is lost.
         seed: Of the draw.
     """
 
     codec: Codec
     mtu_bytes: int
+    redundancy: float
     loss: float
     seed: int
 
@@ -45,13 +47,17 @@ class LossyPackets:
 
     @property
     def setting(self) -> str:
-        """Size, loss and seed, in words."""
-        return f"packets of {self.mtu_bytes} bytes, {self.loss:.0%} lost, seed {self.seed}"
+        """Size, redundancy, loss and seed, in words."""
+        return (
+            f"packets of {self.mtu_bytes} bytes, {self.redundancy:g} repairs a piece, "
+            f"{self.loss:.0%} lost, seed {self.seed}"
+        )
 
     @property
     def fingerprint(self) -> str:
         """That of the checkpoint's streams, and the setting."""
-        return f"{OwnStreams(self.codec).fingerprint} {self.mtu_bytes} {self.loss} {self.seed}"
+        numbers = f"{self.mtu_bytes} {self.redundancy} {self.loss} {self.seed}"
+        return f"{OwnStreams(self.codec).fingerprint} {numbers}"
 
     def encode_within(
         self, picture: NDArray[np.uint8], budgets: Sequence[int]
@@ -64,7 +70,9 @@ class LossyPackets:
         entropy = int.from_bytes(hashlib.sha256(raw).digest()[:8])
         streams: dict[int, bytes | None] = {}
         for budget in budgets:
-            packets = _packetize(self.codec, self.mtu_bytes, budget, raw, picture.shape)
+            packets = _packetize(
+                self.codec, self.mtu_bytes, self.redundancy, budget, raw, picture.shape
+            )
             draws = np.random.default_rng([self.seed, entropy]).random(len(packets))
             arrived = [p for p, draw in zip(packets, draws, strict=True) if draw >= self.loss]
             streams[budget] = b"".join(_LENGTH.pack(len(packet)) + packet for packet in arrived)
@@ -87,8 +95,13 @@ def split_packets(stream: bytes) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _packetize(
-    codec: Codec, mtu_bytes: int, budget: int, raw: bytes, shape: tuple[int, ...]
+    codec: Codec,
+    mtu_bytes: int,
+    redundancy: float,
+    budget: int,
+    raw: bytes,
+    shape: tuple[int, ...],
 ) -> tuple[bytes, ...]:
     """Return a picture's packets; remembered, since all losses ask for the same ones."""
     picture = np.frombuffer(raw, np.uint8).reshape(shape)
-    return tuple(codec.encode_packets(picture, mtu_bytes, max_bytes=budget))
+    return tuple(codec.encode_packets(picture, mtu_bytes, max_bytes=budget, redundancy=redundancy))

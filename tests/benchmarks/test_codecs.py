@@ -35,6 +35,7 @@ def test_tables_are_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_lossy_packets_are_named() -> None:
-    (contender,) = open_codec(name_lossy("belt", 64, 0.05, 3))
+    (contender,) = open_codec(name_lossy("belt", 64, 0.25, 0.05, 3))
     assert isinstance(contender, LossyPackets)
-    assert (contender.mtu_bytes, contender.loss, contender.seed) == (64, 0.05, 3)
+    assert (contender.mtu_bytes, contender.redundancy) == (64, 0.25)
+    assert (contender.loss, contender.seed) == (0.05, 3)

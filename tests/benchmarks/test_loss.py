@@ -21,8 +21,9 @@ def plan(judge_file: Path, tmp_path: Path) -> LossPlan:
         judges=(f"judge={judge_file}",),
         checkpoints=("belt",),
         budgets=(800,),
-        losses=(0.5, 1.0),
+        losses=(0.1, 1.0),
         mtus=(64,),
+        redundancies=(0.0, 0.5),
         num_seeds=2,
         limit=1,
         cache=tmp_path / "cache",
@@ -31,14 +32,16 @@ def plan(judge_file: Path, tmp_path: Path) -> LossPlan:
 
 def test_more_loss_shows_less(plan: LossPlan) -> None:
     results = check_schema(measure_loss(plan), LOSS_SCHEMA)
-    rows = {row["loss"]: row for row in results["results"]}
-    assert rows.keys() == {0.0, 0.5, 1.0}
-    assert [rows[loss]["num_seeds"] for loss in (0.0, 0.5, 1.0)] == [1, 2, 1]
-    quality = [rows[loss]["psnr_db"]["value"] for loss in (0.0, 0.5, 1.0)]
+    rows = {row["loss"]: row for row in results["results"] if row["redundancy"] == 0}
+    assert rows.keys() == {0.0, 0.1, 1.0}
+    assert [rows[loss]["num_seeds"] for loss in (0.0, 0.1, 1.0)] == [1, 2, 1]
+    quality = [rows[loss]["psnr_db"]["value"] for loss in (0.0, 0.1, 1.0)]
     assert quality[0] > quality[1] > quality[2]
     assert rows[0.0]["top5_less_no_loss"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    repaired = [row for row in results["results"] if row["redundancy"] and row["loss"] == 0]
+    assert repaired[0]["psnr_db"]["value"] < quality[0]
     table = loss_tables(results)
-    assert "| bytes sent | 0 % lost | 50 % lost | 100 % lost |" in table
+    assert "| bytes sent | repairs a piece | 0 % lost | 10 % lost | 100 % lost |" in table
     figure = Figure()
     draw_loss(figure, results)
     assert "64 bytes" in figure.axes[0].get_title(loc="left")
@@ -50,6 +53,8 @@ def test_more_loss_shows_less(plan: LossPlan) -> None:
     [
         ({"budgets": ()}, "needs budgets"),
         ({"losses": (1.5,)}, "0 to 1"),
+        ({"redundancies": (2.0,)}, "0 to 1"),
+        ({"redundancies": ()}, "needs redundancies"),
         ({"checkpoints": ("webp",)}, "only our checkpoints"),
     ],
 )

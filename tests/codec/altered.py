@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pnc.codec.checkpoint import Checkpoint, write_manifest
+from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
+from pnc.codec.plan import CodingPlan, plan_to_bytes
 
-MODELS = ("encoder.tflite", "decoder.tflite", "classifier.tflite", "priors.json")
+FILES = ("encoder.tflite", "decoder.tflite", "classifier.tflite", PLAN)
 
 
 def altered(
     checkpoint: Checkpoint,
     folder: Path,
     *,
-    num_channels: int | None = None,
+    plan: CodingPlan | None = None,
     classes: Sequence[str] | None = None,
     files: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """A copy with fewer channels in its plan, other classes, or one file in place of another."""
-    for file in MODELS:
+    """A copy with another plan, other classes, or one file in place of another."""
+    for file in FILES:
         shutil.copyfile(checkpoint.folder / (files or {}).get(file, file), folder / file)
-    plan = checkpoint.plan
-    if num_channels is not None:
-        steps = tuple(step for step in plan.steps if step[0] < num_channels)
-        plan = dataclasses.replace(plan, num_channels=num_channels, steps=steps)
+    if plan is not None:
+        (folder / PLAN).write_bytes(plan_to_bytes(plan))
     write_manifest(
         folder,
         name=checkpoint.name,
         architecture=checkpoint.architecture,
         fit=checkpoint.fit,
         classes=checkpoint.classes if classes is None else classes,
-        plan=plan,
-        files=MODELS,
+        files=FILES,
     )
     return Checkpoint.load(folder)

@@ -1,8 +1,7 @@
-"""Small synthetic pictures with their plans and tables, as ``tests/golden/streams`` keeps them."""
+"""Small synthetic pictures with their plans, as ``tests/golden/streams`` keeps them."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -10,150 +9,190 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.bitstream import encode_stream
-from pnc.codec.entropy.prior import (
-    LayerPrior,
-    Table,
-    fit_priors,
-    refinement_size,
-    significance_size,
-)
-from pnc.codec.layers import Knowledge, LayerPlan
-from pnc.codec.packetizer import packetize_knowledge
+from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
+from pnc.codec.packetizer import packetize
+from pnc.codec.plan import CodingPlan
+from pnc.codec.plane_coder import Knowledge
+from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
+from pnc.codec.runs import DENSE, MAX_ORDER
 
 Case = dict[str, Any]
-Symbols = NDArray[np.uint8]
+Values = NDArray[np.float32]
 
 CHECKPOINT_ID = "0badcafe"
+LARGEST = 32_767
 MTUS = (32, 64, 244)
+REDUNDANCY = 0.4
 
 
-def plan_of(case: Case) -> LayerPlan:
-    return LayerPlan(
-        case["height"],
-        case["width"],
-        case["num_channels"],
-        case["zero_point"],
-        tuple((channel, shift) for channel, shift in case["steps"]),
-    )
+def planes_record(planes: PlanePlan) -> dict[str, Any]:
+    return {
+        "first": list(planes.first_planes),
+        "weights": [prior.weights.tolist() for prior in planes.priors],
+        "neighbours": [prior.neighbours.tolist() for prior in planes.priors],
+        "bias": [prior.bias.ravel().tolist() for prior in planes.priors],
+        "orders": [list(prior.orders) for prior in planes.priors],
+        "refined": [prior.refined_after for prior in planes.priors],
+    }
 
 
-def priors_of(case: Case) -> tuple[LayerPrior, ...]:
-    return tuple(
-        LayerPrior(
-            Table(tuple(entry["significance"])),
-            Table(tuple(entry["refinement"])) if entry["refinement"] else None,
+def planes_of(record: dict[str, Any], grid: CoefficientGrid) -> PlanePlan:
+    fields = ("weights", "neighbours", "bias", "orders", "refined")
+    priors = tuple(
+        PlanePrior(
+            np.array(weights, np.int16),
+            np.array(neighbours, np.int16),
+            np.array(bias, np.int16).reshape(grid.shape),
+            tuple(orders),
+            refined,
         )
-        for entry in case["priors"]
+        for weights, neighbours, bias, orders, refined in zip(
+            *(record[field] for field in fields), strict=True
+        )
     )
+    return PlanePlan(grid, tuple(record["first"]), priors)
 
 
-def symbols_of(case: Case) -> Symbols:
-    shape = (case["height"], case["width"], case["num_channels"])
-    return np.frombuffer(bytes.fromhex(case["symbols"]), np.uint8).reshape(shape)
+def plan_of(case: Case) -> CodingPlan:
+    height, width, channels = (case[name] for name in ("height", "width", "channels"))
+    scale = np.array(case["scale"], np.float32).reshape(height, width, channels)
+    grid = CoefficientGrid(
+        height, width, channels, case["zero_point"], tuple(case["smooth"]), scale
+    )
+    points = np.full((channels, TOP_PLANE + 1), 0.5, np.float32)
+    return CodingPlan(planes_of(case, grid), points)
+
+
+def coefficients_of(case: Case) -> NDArray[np.int16]:
+    shape = (case["height"], case["width"], case["channels"])
+    return np.array(case["coefficients"], np.int16).reshape(shape)
 
 
 def stream_of(case: Case) -> bytes:
     return bytes.fromhex(case["stream"])
 
 
-def make_case(plan: LayerPlan, priors: tuple[LayerPrior, ...], symbols: Symbols) -> Case:
+def packets_of(case: Case, mtu_bytes: int) -> list[bytes]:
+    return [bytes.fromhex(packet) for packet in case["packets"][str(mtu_bytes)]]
+
+
+def tells_the_truth(knowledge: Knowledge, coefficients: NDArray[np.int16]) -> bool:
+    """Whether what is known is what planes down to the known ones tell of the true coefficients.
+
+    Args:
+        coefficients: clipped, int16 ``[height, width, channels]``.
+    """
+    magnitudes = np.abs(coefficients) >> knowledge.planes << knowledge.planes
+    signs = np.sign(coefficients) * (magnitudes > 0)
+    return bool((knowledge.magnitudes == magnitudes).all() and (knowledge.signs == signs).all())
+
+
+def make_case(plan: CodingPlan, values: Values) -> Case:
     """Everything about a picture that a golden file holds."""
-    stream = encode_stream(plan, priors, CHECKPOINT_ID, symbols)
-    known = Knowledge.complete(plan, symbols)
+    grid = plan.grid
+    stream = encode_stream(plan.planes, CHECKPOINT_ID, values)
+    clip = plan.planes.limits
     return {
-        "height": plan.height,
-        "width": plan.width,
-        "num_channels": plan.num_channels,
-        "zero_point": plan.zero_point,
-        "steps": [list(step) for step in plan.steps],
-        "checkpoint_id": CHECKPOINT_ID,
-        "priors": [
-            {
-                "significance": list(prior.significance.frequencies),
-                "refinement": list(prior.refinement.frequencies) if prior.refinement else None,
-            }
-            for prior in priors
-        ],
-        "symbols": symbols.tobytes().hex(),
+        "height": grid.height,
+        "width": grid.width,
+        "channels": grid.num_channels,
+        "zero_point": grid.zero_point,
+        "smooth": list(grid.smooth),
+        "scale": [round(float(number), 6) for number in grid.scale.ravel()],
+        **planes_record(plan.planes),
+        "id": CHECKPOINT_ID,
+        "coefficients": np.clip(grid.forward(values), -clip, clip).ravel().tolist(),
         "stream": stream.hex(),
         "packets": {
-            str(mtu): [
-                packet.hex()
-                for packet in packetize_knowledge(
-                    plan, priors, CHECKPOINT_ID, known, plan.num_symbols, mtu
-                )
-            ]
+            str(mtu): [packet.hex() for packet in packetize(stream, mtu, redundancy=REDUNDANCY)]
             for mtu in MTUS
         },
     }
 
 
-def laplacian(plan: LayerPlan, scales: list[float], seed: int, count: int = 1) -> Symbols:
-    """Pictures ``[count, height, width, channels]`` whose channels have the given spread."""
-    generator = random.Random(seed)
-    flat = [
-        plan.zero_point + int(scale * (generator.expovariate(1.0) - generator.expovariate(1.0)))
-        for _ in range(count * plan.num_positions)
-        for scale in scales
-    ]
-    symbols: Symbols = np.clip(np.array(flat), 0, 255).astype(np.uint8)
-    return symbols.reshape(count, plan.height, plan.width, plan.num_channels)
-
-
-def skewed(size: int, favourite: int) -> Table:
-    """A table that gives one symbol nearly all, and the others the least possible."""
-    frequencies = [1] * size
-    frequencies[favourite] = (1 << 16) - size + 1
-    return Table(tuple(frequencies))
-
-
-def skewed_priors(plan: LayerPlan) -> tuple[LayerPrior, ...]:
-    """Tables that take nearly every value for 0 and nearly every low bit for 1."""
-    return tuple(
-        LayerPrior(
-            skewed(significance_size(plan, layer), plan.offset(layer)),
-            skewed(refinement_size(layer), refinement_size(layer) - 1)
-            if refinement_size(layer)
-            else None,
+def random_planes(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> PlanePlan:
+    """Priors that predict something and are good for nothing."""
+    rng = np.random.default_rng(seed)
+    channels = grid.num_channels
+    priors = tuple(
+        PlanePrior(
+            rng.integers(-20, 40, (channels, channels)).astype(np.int16),
+            rng.integers(-4, 6, channels).astype(np.int16),
+            rng.integers(-50, 8 << (plane + 6) >> 3, grid.shape).astype(np.int16),
+            tuple(int(order) for order in rng.integers(-1, 6, NUM_CLASSES)),
+            int(rng.integers(0, NUM_CLASSES + 1)),
         )
-        for layer in plan.layers
+        for plane in range(max(first) + 1)
     )
+    return PlanePlan(grid, first, priors)
 
 
-def signed() -> Case:
-    """Two-sided values, one to three bit planes a layer."""
-    steps = ((0, 5), (1, 6), (0, 4), (2, 6), (1, 3), (3, 5), (0, 2), (2, 5), (3, 4), (0, 0), (1, 2))
-    plan = LayerPlan(9, 7, 4, 128, steps)
-    pictures = laplacian(plan, [30.0, 18.0, 12.0, 6.0], seed=1, count=12)
-    return make_case(plan, fit_priors(plan, pictures[1:]), pictures[0])
+def make_grid(height: int, width: int, num_channels: int) -> CoefficientGrid:
+    scale = np.ones((height, width, num_channels), np.float32)
+    return CoefficientGrid(height, width, num_channels, 128, (), scale)
 
 
-def unsigned() -> Case:
-    """Values that are never negative."""
-    plan = LayerPlan(5, 8, 3, 0, ((0, 4), (1, 5), (2, 5), (0, 3), (1, 4), (0, 0), (2, 4)))
-    pictures = laplacian(plan, [60.0, 40.0, 25.0], seed=2, count=12)
-    return make_case(plan, fit_priors(plan, pictures[1:]), pictures[0])
+def loud_plan(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> PlanePlan:
+    """Priors with numbers as large as they can be."""
+    rng = np.random.default_rng(seed)
+    channels = grid.num_channels
+
+    def numbers(*shape: int) -> NDArray[np.int16]:
+        size = int(rng.choice([3, 100, LARGEST]))
+        return rng.integers(-size, size, shape, endpoint=True).astype(np.int16)
+
+    priors = tuple(
+        PlanePrior(
+            numbers(channels, channels),
+            numbers(channels),
+            numbers(*grid.shape),
+            tuple(rng.integers(DENSE, MAX_ORDER, NUM_CLASSES, endpoint=True).tolist()),
+            int(rng.integers(0, NUM_CLASSES, endpoint=True)),
+        )
+        for _ in range(max(first) + 1)
+    )
+    return PlanePlan(grid, first, priors)
 
 
-def skew() -> Case:
-    """Symbols of 16 bits each among others that cost nearly nothing."""
-    plan = LayerPlan(8, 8, 2, 10, ((0, 0), (1, 7), (1, 6), (1, 0)))
-    return make_case(plan, skewed_priors(plan), laplacian(plan, [3.0, 25.0], seed=3)[0])
+def one_plane(order: int, length: int = 3) -> PlanePlan:
+    """One plane, one channel; all coefficients are of class 13."""
+    grid = make_grid(1, length, 1)
+    prior = PlanePrior(
+        np.zeros((1, 1), np.int16),
+        np.zeros(1, np.int16),
+        np.zeros(grid.shape, np.int16),
+        (order,) * NUM_CLASSES,
+        0,
+    )
+    return PlanePlan(grid, (0,), (prior,))
 
 
-def silence() -> Case:
-    """A picture that costs no more than the words that end it."""
-    plan = LayerPlan(8, 8, 2, 128, ((0, 3), (1, 3)))
-    return make_case(plan, skewed_priors(plan), np.full((8, 8, 2), 128, np.uint8))
-
-
-def single() -> Case:
-    """One position, all bits at once."""
-    plan = LayerPlan(1, 1, 1, 255, ((0, 0),))
-    flat = Table((128,) * 510 + (256,))
-    return make_case(plan, (LayerPrior(flat, None),), np.array([[[7]]], np.uint8))
+def make_random(
+    shape: tuple[int, int, int],
+    *,
+    zero_point: int = 128,
+    smooth: tuple[int, ...] = (),
+    spread: float = 20.0,
+    seed: int = 0,
+) -> Case:
+    """A picture of random values under random priors."""
+    rng = np.random.default_rng(seed)
+    height, width, channels = shape
+    scale = np.round(rng.uniform(0.25, 1.5, shape), 2).astype(np.float32)
+    grid = CoefficientGrid(height, width, channels, zero_point, smooth, scale)
+    values = np.round(rng.laplace(0, spread, shape)).astype(np.float32)
+    values = np.clip(values, -zero_point, 255 - zero_point)
+    first = tuple(int(plane) for plane in rng.integers(2, 9, channels))
+    points = np.full((channels, TOP_PLANE + 1), 0.5, np.float32)
+    return make_case(CodingPlan(random_planes(grid, first, seed), points), values)
 
 
 CASES: dict[str, Callable[[], Case]] = {
-    maker.__name__: maker for maker in (signed, unsigned, skew, silence, single)
+    "signed": lambda: make_random((5, 7, 3)),
+    "unsigned": lambda: make_random((8, 8, 2), zero_point=0, seed=1),
+    "smooth": lambda: make_random((8, 16, 3), smooth=(0, 2), seed=2),
+    "silence": lambda: make_random((8, 8, 2), spread=0.1, seed=3),
+    "single": lambda: make_random((1, 1, 1), seed=4),
+    "loud": lambda: make_random((4, 4, 4), smooth=(1,), spread=200.0, seed=5),
 }
+"""Name -> maker of each golden stream, but those of shipped checkpoints."""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 
 from pnc import belt
 from pnc.codec.codec import Codec
-from tests.codec.cases import CASES, Case, Symbols
+from tests.codec.cases import CASES, Case
 
 settings.register_profile("codec", deadline=None, max_examples=50)
 settings.load_profile("codec")
@@ -22,10 +24,10 @@ def codec() -> Codec:
 
 
 @pytest.fixture(scope="session")
-def picture() -> Symbols:
+def picture() -> NDArray[np.uint8]:
     return belt.render(5)[0]
 
 
 @pytest.fixture(scope="session")
-def stream(codec: Codec, picture: Symbols) -> bytes:
+def stream(codec: Codec, picture: NDArray[np.uint8]) -> bytes:
     return codec.encode(picture)

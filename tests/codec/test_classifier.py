@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pnc.codec.classifier import Classifier
 from pnc.codec.codec import Codec
 from pnc.errors import CheckpointError
 from tests.codec.altered import altered
-from tests.codec.cases import Symbols
 
 
-def test_predictions_come_likeliest_first_under_their_names(codec: Codec, picture: Symbols) -> None:
+def test_predictions_come_likeliest_first_under_their_names(
+    codec: Codec, picture: NDArray[np.uint8]
+) -> None:
     probabilities = codec.classifier.probabilities(picture)
     assert probabilities.shape == (len(codec.checkpoint.classes),)
     assert float(probabilities.sum()) == pytest.approx(1, abs=1e-3)
@@ -28,7 +31,7 @@ def test_predictions_come_likeliest_first_under_their_names(codec: Codec, pictur
 
 @pytest.mark.parametrize(("top", "number"), [(-1, 0), (0, 0), (1, 1), (12, 12), (99, 12)])
 def test_top_is_how_many_there_are_at_most(
-    codec: Codec, picture: Symbols, top: int, number: int
+    codec: Codec, picture: NDArray[np.uint8], top: int, number: int
 ) -> None:
     assert len(codec.classifier.classify(picture, top)) == number
 

@@ -6,26 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.codec import Codec
 from pnc.codec.encoder import Encoder
 from pnc.errors import CheckpointError
 from tests.codec.altered import altered
-from tests.codec.cases import Symbols
+from tests.codec.cases import CASES, plan_of
 
 
-def test_symbols_fill_the_grid_and_depend_on_the_picture(codec: Codec, picture: Symbols) -> None:
-    plan = codec.checkpoint.plan
+def test_symbols_fill_the_grid_and_depend_on_the_picture(
+    codec: Codec, picture: NDArray[np.uint8]
+) -> None:
     symbols = codec.encoder.encode(picture)
-    assert symbols.shape == (plan.height, plan.width, plan.num_channels)
+    assert symbols.shape == codec.checkpoint.plan.grid.shape
     assert symbols.dtype == np.uint8
     assert (symbols == codec.encoder.encode(picture.copy())).all()
     assert (symbols != codec.encoder.encode(255 - picture)).mean() > 0.1
 
 
 def test_a_file_of_another_grid_is_refused(codec: Codec, tmp_path: Path) -> None:
-    checkpoint = altered(codec.checkpoint, tmp_path, num_channels=1)
+    checkpoint = altered(codec.checkpoint, tmp_path, plan=plan_of(CASES["single"]()))
     with pytest.raises(CheckpointError, match=r"encoder\.tflite: not a uint8 model"):
         Encoder(checkpoint)
 

@@ -3,196 +3,167 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
-import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pnc.codec import packetizer
-from pnc.codec.bitstream import MAX_STREAM_BYTES, decode_stream
-from pnc.codec.entropy.prior import LayerPrior, Table
-from pnc.codec.layers import Knowledge, LayerPlan, at_shift
+from pnc.codec import erasure
+from pnc.codec.bitstream import HEADER_BYTES, MAX_STREAM_BYTES, decode_stream
 from pnc.codec.packetizer import (
-    MAX_OVERLAP,
     MAX_PACKETS,
     MIN_MTU_BYTES,
-    decode_packet_set,
-    decode_varint,
-    encode_varint,
-    packetize_knowledge,
+    PACKET_HEADER_BYTES,
+    REPAIR,
+    join_packets,
+    packetize,
     parse_packet,
 )
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
-from tests.codec.cases import (
-    CASES,
-    CHECKPOINT_ID,
-    Case,
-    plan_of,
-    priors_of,
-    stream_of,
-    symbols_of,
+from tests.codec.cases import CASES, CHECKPOINT_ID, Case, plan_of, stream_of
+from tests.codec.test_bitstream import is_possible, mutated
+
+TAG = b"\xd2\x0b\xad"
+STREAM = stream_of(CASES["smooth"]())
+PACKETS = packetize(STREAM, MIN_MTU_BYTES, redundancy=0.4)
+SIZE = MIN_MTU_BYTES - PACKET_HEADER_BYTES
+
+
+def join(packets: Iterable[bytes]) -> bytes:
+    return join_packets(CHECKPOINT_ID, packets)
+
+
+def number_of(packet: bytes) -> int:
+    return parse_packet(CHECKPOINT_ID, packet)[0]
+
+
+def is_piece(packet: bytes) -> bool:
+    return number_of(packet) < REPAIR
+
+
+PIECES = [packet for packet in PACKETS if is_piece(packet)]
+
+
+@pytest.mark.parametrize("redundancy", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("mtu_bytes", [32, 33, 64, 100, 244, 512])
+def test_all_packets_are_the_stream(case: Case, mtu_bytes: int, redundancy: float) -> None:
+    stream = stream_of(case)
+    packets = packetize(stream, mtu_bytes, redundancy=redundancy)
+    assert all(PACKET_HEADER_BYTES < len(packet) <= mtu_bytes for packet in packets)
+    assert all(len(packet) == mtu_bytes for packet in packets[:-1] if is_piece(packets[-1]))
+    assert join(packets) == stream
+    assert join(filter(is_piece, packets)) == stream
+
+
+def test_packets_of_a_prefix_are_the_prefix() -> None:
+    for num_bytes in range(HEADER_BYTES, len(STREAM), 5):
+        assert join(packetize(STREAM[:num_bytes], 50, redundancy=0.5)) == STREAM[:num_bytes]
+    assert packetize(STREAM[:HEADER_BYTES], 50) == packetize(b"", 50) == []
+    assert join([]) == STREAM[:HEADER_BYTES]
+
+
+@pytest.mark.parametrize("redundancy", [0.0, 0.25, 0.3, 0.5, 1.0])
+def test_repairs_come_as_often_as_asked_and_behind_what_they_cover(redundancy: float) -> None:
+    stream = STREAM[:HEADER_BYTES] + random.Random(0).randbytes(200 * SIZE)
+    numbers = [number_of(packet) for packet in packetize(stream, 32, redundancy=redundancy)]
+    repairs = [number - REPAIR for number in numbers if number >= REPAIR]
+    assert len(repairs) == int(200 * redundancy)
+    assert all(numbers[numbers.index(REPAIR + n) - 1] == n for n in repairs)
+    assert [number for number in numbers if number < REPAIR] == list(range(200))
+
+
+@pytest.mark.parametrize("redundancy", [0.0, 0.4])
+@pytest.mark.parametrize("mtu_bytes", [32, 64, 244])
+def test_packets_take_no_more_than_they_may(mtu_bytes: int, redundancy: float) -> None:
+    def cut(max_bytes: int | None) -> list[bytes]:
+        return packetize(STREAM, mtu_bytes, max_bytes, redundancy=redundancy)
+
+    whole = cut(None)
+    size = sum(map(len, whole))
+    for max_bytes in [*range(-5, size + 20, 7), size - 1, size]:
+        packets = cut(max_bytes)
+        num_bytes = sum(map(len, packets))
+        assert num_bytes <= max(max_bytes, 0)
+        assert num_bytes > min(max_bytes, size) - (mtu_bytes if redundancy else 6)
+        for packet, other in zip(packets[:-1], whole, strict=False):
+            assert packet == other
+        assert STREAM.startswith(join(packets))
+        assert max_bytes < size or packets == whole
+
+
+def test_the_longest_stream_fits_its_packets() -> None:
+    stream = STREAM[:HEADER_BYTES] + bytes(MAX_STREAM_BYTES - HEADER_BYTES)
+    packets = packetize(stream, MIN_MTU_BYTES, redundancy=1.0)
+    assert len(packets) < MAX_PACKETS
+    assert join(packets) == stream
+
+
+@pytest.mark.parametrize(
+    ("mtu_bytes", "redundancy", "message"),
+    [(31, 0.0, "at least 32"), (64, -0.1, "0 to 1"), (64, 1.1, "0 to 1")],
 )
-from tests.codec.test_bitstream import mutated
-
-LARGE = CASES["signed"]()
-PLAN, PRIORS = plan_of(LARGE), priors_of(LARGE)
-SOURCE = Knowledge.complete(PLAN, symbols_of(LARGE))
+def test_impossible_packets_are_refused(mtu_bytes: int, redundancy: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        packetize(STREAM, mtu_bytes, redundancy=redundancy)
 
 
-def packetize(case: Case, mtu_bytes: int, num_bytes: int | None = None) -> list[bytes]:
-    """Packets of a case's stream or of a prefix of it."""
-    plan, priors = plan_of(case), priors_of(case)
-    stream = stream_of(case)[:num_bytes]
-    knowledge, count = decode_stream(plan, priors, CHECKPOINT_ID, stream)
-    return packetize_knowledge(plan, priors, CHECKPOINT_ID, knowledge, count, mtu_bytes)
-
-
-def unpack(case: Case, packets: list[bytes]) -> Knowledge:
-    return decode_packet_set(plan_of(case), priors_of(case), CHECKPOINT_ID, packets)
-
-
-def same(one: Knowledge, other: Knowledge) -> bool:
-    return bool((one.values == other.values).all() and (one.shifts == other.shifts).all())
-
-
-def starts_of(packets: list[bytes]) -> list[int]:
-    return [parse_packet(PLAN, CHECKPOINT_ID, packet)[0] for packet in packets]
-
-
-PACKETS = packetize(LARGE, MIN_MTU_BYTES)
-
-
-@pytest.mark.parametrize("mtu_bytes", [32, 33, 48, 64, 100, 244, 512])
-def test_all_packets_know_what_the_stream_knows(case: Case, mtu_bytes: int) -> None:
-    packets = packetize(case, mtu_bytes)
-    whole, _ = decode_stream(plan_of(case), priors_of(case), CHECKPOINT_ID, stream_of(case))
-    assert same(unpack(case, packets), whole)
-    assert all(len(packet) <= mtu_bytes for packet in packets)
-    assert sum(map(len, packets)) <= len(stream_of(case)) + 9 * len(packets)
-
-
-@given(st.integers(32, 512))
-def test_packets_fit_every_mtu(mtu_bytes: int) -> None:
-    packets = packetize(LARGE, mtu_bytes)
-    assert all(0 < len(packet) <= mtu_bytes for packet in packets)
-    assert same(unpack(LARGE, packets), unpack(LARGE, PACKETS))
-
-
-def test_packets_of_a_cut_stream_know_what_it_knows_and_nothing_else(case: Case) -> None:
-    plan, priors = plan_of(case), priors_of(case)
-    for num_bytes in range(len(stream_of(case)) + 1):
-        cut, count = decode_stream(plan, priors, CHECKPOINT_ID, stream_of(case)[:num_bytes])
-        packets = packetize(case, 64, num_bytes)
-        found = unpack(case, packets)
-        assert same(found, cut)
-        assert bool(packets) == (count > 0)
-
-
-@pytest.mark.parametrize("name", ["signed", "skew"])
-def test_packets_can_end_at_any_symbol(name: str) -> None:
-    case = CASES[name]()
-    plan, priors = plan_of(case), priors_of(case)
-    source = Knowledge.complete(plan, symbols_of(case))
-    for count in range(plan.num_symbols + 1):
-        packets = packetize_knowledge(plan, priors, CHECKPOINT_ID, source, count, 244)
-        knowledge = decode_packet_set(plan, priors, CHECKPOINT_ID, packets)
-        assert num_known(plan, knowledge) == count
-
-
-def test_symbols_that_no_bytes_end_with_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With symbols of no cost behind the cut, the first byte determines more than 50."""
-    monkeypatch.setattr(packetizer, "cut_picture", lambda plan, picture, num_symbols: picture)
-    case = CASES["silence"]()
-    plan, source = plan_of(case), Knowledge.complete(plan_of(case), symbols_of(case))
-    assert not packetize_knowledge(plan, priors_of(case), CHECKPOINT_ID, source, 50, 32)
-
-
-def num_known(plan: LayerPlan, knowledge: Knowledge) -> int:
-    """Coded symbols that lead to what is known."""
-    return sum(int((knowledge.shifts[layer.channel] <= layer.shift).sum()) for layer in plan.layers)
-
-
-def test_the_last_packet_has_no_byte_too_many(case: Case) -> None:
-    packets = packetize(case, 244)
-    shorter = [*packets[:-1], packets[-1][:-1]]
-    assert not same(unpack(case, shorter), unpack(case, packets))
-
-
-def test_an_mtu_below_the_least_is_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 32"):
-        packetize(LARGE, MIN_MTU_BYTES - 1)
-
-
-def test_no_packets_know_nothing() -> None:
-    assert same(unpack(LARGE, []), Knowledge(PLAN))
-    assert packetize(LARGE, 32, num_bytes=0) == []
-
-
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(PACKETS)), st.randoms(use_true_random=False))
 def test_order_and_repetition_change_nothing(
     packets: list[bytes], generator: random.Random
 ) -> None:
     shuffled = packets + packets
     generator.shuffle(shuffled)
-    assert same(unpack(LARGE, shuffled), unpack(LARGE, packets))
+    assert join(shuffled) == join(packets)
 
 
-@given(st.sets(st.sampled_from(PACKETS)), st.sampled_from(PACKETS))
-def test_any_subset_tells_the_truth_and_more_never_unlearn(subset: set[bytes], more: bytes) -> None:
-    knowledge = unpack(LARGE, list(subset))
-    assert (knowledge.values == at_shift(SOURCE.values, 0, knowledge.shifts)).all()
-    assert (unpack(LARGE, [*subset, more]).shifts <= knowledge.shifts).all()
+@settings(max_examples=60)
+@given(st.sets(st.sampled_from(PACKETS), min_size=1), st.sampled_from(PACKETS))
+def test_any_subset_is_a_prefix_and_more_never_unlearn(subset: set[bytes], more: bytes) -> None:
+    joined = join(subset)
+    assert STREAM.startswith(joined)
+    assert join([*subset, more]).startswith(joined)
 
 
 @pytest.mark.parametrize("lost", range(len(PACKETS)))
-def test_a_lost_packet_spoils_only_what_refines_its_layers(lost: int) -> None:
-    starts = [*starts_of(PACKETS), PLAN.num_symbols]
-    arrived = [True] * PLAN.num_symbols
-    arrived[starts[lost] : starts[lost + 1]] = [False] * (starts[lost + 1] - starts[lost])
-    for start, end in zip(starts[lost + 1 : -1], starts[lost + 2 :], strict=True):
-        for place in range(start, end):
-            layer = PLAN.layers[place // PLAN.num_positions]
-            needed = [
-                index
-                for index, other in enumerate(PLAN.layers[: place // PLAN.num_positions])
-                if other.channel == layer.channel
-            ]
-            if not all(
-                all(arrived[index * PLAN.num_positions : (index + 1) * PLAN.num_positions])
-                for index in needed
-            ):
-                arrived[place:end] = [False] * (end - place)
-                break
-    knowledge = unpack(LARGE, [*PACKETS[:lost], *PACKETS[lost + 1 :]])
-    assert num_known(PLAN, knowledge) == sum(arrived)
-    assert sum(arrived) >= starts[lost]
+def test_one_lost_packet_costs_nothing_where_a_repair_follows(lost: int) -> None:
+    joined = join(PACKETS[:lost] + PACKETS[lost + 1 :])
+    if any(map(is_piece, PACKETS[lost:])) and not any(not is_piece(p) for p in PACKETS[lost + 1 :]):
+        start = HEADER_BYTES + SIZE * (number_of(PACKETS[lost]) & ~REPAIR)
+        assert joined == (STREAM[:start] if is_piece(PACKETS[lost]) else STREAM)
+    else:
+        assert joined == STREAM
 
 
-def test_channels_that_a_lost_packet_does_not_carry_are_complete() -> None:
-    """The first of two packets has channel 0 only, the second channel 1 only."""
-    plan = LayerPlan(8, 8, 2, 0, ((0, 0), (1, 0)))
-    flat = LayerPrior(Table((256,) * 256), None)
-    symbols = np.arange(128, dtype=np.uint8).reshape(8, 8, 2)
-    source = Knowledge.complete(plan, symbols)
-    packets = packetize_knowledge(plan, (flat,) * 2, CHECKPOINT_ID, source, 128, 32)
-    for lost in range(len(packets)):
-        rest = [*packets[:lost], *packets[lost + 1 :]]
-        knowledge = decode_packet_set(plan, (flat,) * 2, CHECKPOINT_ID, rest)
-        starts = [*(parse_packet(plan, CHECKPOINT_ID, p)[0] for p in packets), 128]
-        assert int((knowledge.shifts == 8).sum()) == starts[lost + 1] - starts[lost]
+def test_without_repairs_a_lost_packet_costs_what_follows() -> None:
+    for lost in range(len(PIECES)):
+        start = HEADER_BYTES + SIZE * lost
+        assert join(PIECES[:lost] + PIECES[lost + 1 :]) == STREAM[:start]
+
+
+def test_a_packet_that_was_cut_still_tells_what_it_holds() -> None:
+    start = HEADER_BYTES + 4 * SIZE
+    for length in range(len(PIECES[4])):
+        if length < PACKET_HEADER_BYTES:
+            continue
+        cut = PIECES[4][:length]
+        wanted = STREAM[: start + length - PACKET_HEADER_BYTES]
+        assert join([*PIECES[:4], cut]) == wanted
+        assert join([*PIECES[:4], cut, *PIECES[5:]]) == wanted
+        assert join([*PACKETS[: PACKETS.index(PIECES[4])], cut, *PACKETS[6:]]) == STREAM
 
 
 def test_packets_of_another_checkpoint_or_version_are_refused() -> None:
     packet = PACKETS[0]
     foreign = packet[:1] + b"\x0b\xae" + packet[3:]
     with pytest.raises(BitstreamError, match=r"0bae\.\.\.") as caught:
-        unpack(LARGE, [packet, foreign])
+        join([packet, foreign])
     assert caught.value.checkpoint_id == "0bae"
     assert not isinstance(caught.value, CorruptBitstreamError)
-    with pytest.raises(BitstreamError, match="version 2") as caught:
-        unpack(LARGE, [b"\xd2" + packet[1:]])
-    assert caught.value.version == 2
+    with pytest.raises(BitstreamError, match="version 1") as caught:
+        join([b"\xd1" + packet[1:]])
+    assert caught.value.version == 1
     assert not isinstance(caught.value, CorruptBitstreamError)
 
 
@@ -200,66 +171,73 @@ def test_packets_of_another_checkpoint_or_version_are_refused() -> None:
     "packet",
     [
         b"",
-        b"\xc1\x0b\xad\x00abc",
-        b"\xd1",
-        b"\xd1\x0b",
-        b"\xd1\x0b\xad",
-        b"\xd1\x0b\xad\x80",
-        b"\xd1\x0b\xad\x80\x80\x80\x80\x01",
-        b"\xd1\x0b\xad" + encode_varint(PLAN.num_symbols),
-        b"\xd1\x0b\xad\x00" + bytes(MAX_STREAM_BYTES),
-        PACKETS[-1] + b"\0",
+        b"\xc2\x0b\xad\x00\x00abc",
+        TAG[:1],
+        TAG,
+        TAG + b"\0",
+        TAG + b"\x7f\xff" + bytes(20),
+        TAG + b"\x80\x03" + bytes(SIZE - 1),
+        TAG + b"\x00\x05" + bytes(MAX_STREAM_BYTES),
     ],
+    ids=lambda packet: packet[:8].hex() or "empty",
 )
 def test_what_is_no_packet_is_refused(packet: bytes) -> None:
     with pytest.raises(CorruptBitstreamError):
-        unpack(LARGE, [*PACKETS, packet])
+        join([*PACKETS, packet])
+
+
+def test_surplus_bytes_are_refused() -> None:
+    plan = plan_of(CASES["smooth"]()).planes
+    surplus = TAG + len(PIECES).to_bytes(2) + b"\0"
+    packets = packetize(STREAM + bytes(-(len(STREAM) - HEADER_BYTES) % SIZE), 32)
+    with pytest.raises(CorruptBitstreamError, match="complete after"):
+        decode_stream(plan, CHECKPOINT_ID, join([*packets, surplus]))
 
 
 def test_too_many_packets_are_refused() -> None:
-    packets = (PACKETS[0] + number.to_bytes(2, "big") for number in range(MAX_PACKETS + 1))
-    with pytest.raises(CorruptBitstreamError, match="4096"):
-        decode_packet_set(PLAN, PRIORS, CHECKPOINT_ID, packets)
+    packets = (PACKETS[0][: 10 + number % 20] for number in range(MAX_PACKETS + 1))
+    with pytest.raises(CorruptBitstreamError, match=str(MAX_PACKETS)):
+        join(packets)
+    assert join([PACKETS[0]] * MAX_PACKETS) == join(PACKETS[:1])
 
 
-def test_packets_of_several_cuts_add_up() -> None:
-    both = [*PACKETS, *packetize(LARGE, 64), *packetize(LARGE, 100)]
-    assert same(unpack(LARGE, both), unpack(LARGE, PACKETS))
-
-
-def test_packets_that_code_the_picture_too_often_are_refused() -> None:
-    whole = packetize(LARGE, 244)[0]
-    cuts = [whole[: len(whole) - number] for number in range(MAX_OVERLAP + 1)]
-    with pytest.raises(CorruptBitstreamError, match="repeatedly"):
-        unpack(LARGE, cuts)
+def test_no_more_is_recovered_than_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without repairs nothing is solved."""
+    monkeypatch.setattr(erasure, "recover", None)
+    assert join(PIECES) == STREAM
 
 
 def test_mutated_packets_are_pictures_or_refused() -> None:
-    assert fuzz(5_000) > 100
+    assert 30 < fuzz(300) < 290
 
 
 @pytest.mark.slow
 def test_many_mutated_packets_are_pictures_or_refused() -> None:
-    assert fuzz(100_000, seed=1) > 1000
+    assert fuzz(10_000, seed=1) > 1000
 
 
 def fuzz(count: int, seed: int = 0) -> int:
-    """Decode damaged packets among others; how many were refused."""
+    """Decode damaged packets among others; how many sets were refused."""
     generator = random.Random(seed)
-    case = CASES["unsigned"]()
-    packets = packetize(case, 32)
+    plan = plan_of(CASES["smooth"]()).planes
     refused = 0
     for _ in range(count):
-        damaged = [mutated(generator.choice(packets), generator)]
+        damaged = mutated(generator.choice(PACKETS), generator)
+        arrived = generator.sample(PACKETS, generator.randrange(12))
         try:
-            knowledge = unpack(case, [*packets[: generator.randrange(2)], *damaged])
+            knowledge = decode_stream(plan, CHECKPOINT_ID, join([*arrived, damaged]))
         except BitstreamError:
             refused += 1
             continue
-        assert np.abs(knowledge.values).max() < 256
+        assert is_possible(knowledge)
     return refused
 
 
-@given(st.integers(0, 2**28 - 1), st.binary(max_size=5))
-def test_varints_are_inverse(value: int, rest: bytes) -> None:
-    assert decode_varint(encode_varint(value) + rest) == (value, rest)
+@settings(max_examples=60)
+@given(st.lists(st.binary(max_size=60), max_size=6), st.booleans())
+def test_any_bytes_are_a_stream_or_refused(packets: list[bytes], tagged: bool) -> None:
+    try:
+        joined = join([TAG + packet if tagged else packet for packet in packets])
+    except BitstreamError:
+        return
+    assert joined.startswith(STREAM[:HEADER_BYTES])

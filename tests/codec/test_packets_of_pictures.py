@@ -1,45 +1,71 @@
-"""Packets made from a picture without the detour over its stream."""
+"""Packets of real pictures, with and without the detour over their stream."""
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pnc.codec.codec import Codec
-from pnc.codec.entropy.coder import code_picture, count_arrived, encode_packet_run, encode_run
-from pnc.codec.layers import Knowledge
-from pnc.codec.packetizer import MIN_MTU_BYTES
-from pnc.errors import ConfigError
-from tests.codec.cases import Case, Symbols, plan_of, priors_of, symbols_of
+from pnc.codec.packetizer import join_packets
+from pnc.errors import BitstreamError, ConfigError
+
+Picture = NDArray[np.uint8]
 
 
-def test_a_packet_run_knows_how_many_symbols_it_determines(case: Case) -> None:
-    plan, priors = plan_of(case), priors_of(case)
-    picture = code_picture(plan, priors, Knowledge.complete(plan, symbols_of(case)))
-    for start in range(0, plan.num_symbols + 1, 1 + plan.num_symbols // 9):
-        for max_bytes in (0, 1, 2, 7, 8, 9, 28, 60, 240, 10_000):
-            run, num_arrived = encode_packet_run(plan, picture, start, max_bytes)
-            assert run == encode_run(plan, picture, start, max_bytes)
-            assert num_arrived == count_arrived(plan, picture, start, run)
-
-
+@pytest.mark.parametrize("redundancy", [0.0, 0.25])
 @pytest.mark.parametrize("mtu_bytes", [64, 244])
-def test_packets_are_those_of_the_stream(
-    codec: Codec, picture: Symbols, stream: bytes, mtu_bytes: int
+def test_packets_of_a_picture_are_those_of_its_stream(
+    codec: Codec, picture: Picture, stream: bytes, mtu_bytes: int, redundancy: float
 ) -> None:
-    assert codec.encode_packets(picture, mtu_bytes) == codec.packetize(stream, mtu_bytes)
+    direct = codec.encode_packets(picture, mtu_bytes, redundancy=redundancy)
+    assert codec.packetize(stream, mtu_bytes, redundancy=redundancy) == direct
+    assert join_packets(codec.checkpoint.id, direct) == stream
+    assert (codec.decode_packets(direct) == codec.decode(stream)).all()
 
 
-@pytest.mark.parametrize("max_bytes", [0, 31, 32, 100, 1000, 1500])
+@pytest.mark.parametrize("redundancy", [0.0, 0.25])
+@pytest.mark.parametrize("max_bytes", [0, 3, 31, 32, 100, 1000, 1500])
 def test_packets_fill_the_bytes_that_they_may_take(
-    codec: Codec, picture: Symbols, max_bytes: int
+    codec: Codec, picture: Picture, max_bytes: int, redundancy: float
 ) -> None:
-    packets = codec.encode_packets(picture, 244, max_bytes=max_bytes)
+    packets = codec.encode_packets(picture, 244, max_bytes=max_bytes, redundancy=redundancy)
     num_bytes = sum(map(len, packets))
     assert all(len(packet) == 244 for packet in packets[:-1])
-    assert max_bytes - MIN_MTU_BYTES < num_bytes <= max_bytes
+    assert max_bytes - 6 < num_bytes <= max_bytes
     assert codec.decode_packets(packets).shape == (224, 224, 3)
 
 
-def test_a_small_mtu_is_refused(codec: Codec, picture: Symbols) -> None:
+def test_a_fifth_of_the_packets_may_be_lost(codec: Codec, picture: Picture) -> None:
+    packets = codec.encode_packets(picture, 64, max_bytes=4096, redundancy=0.5)
+    whole = len(join_packets(codec.checkpoint.id, packets))
+    generator = random.Random(7)
+    arrived = []
+    for _ in range(20):
+        some = [packet for packet in packets if generator.random() > 0.2]
+        generator.shuffle(some)
+        arrived.append(len(join_packets(codec.checkpoint.id, some)) / whole)
+    assert np.mean(arrived) > 0.9
+
+
+def test_any_loss_gives_a_picture(codec: Codec, picture: Picture) -> None:
+    packets = codec.encode_packets(picture, 100)
+    generator = random.Random(3)
+    errors = []
+    for share in (0.0, 0.6, 1.0):
+        arrived = [packet for packet in packets if generator.random() < share]
+        generator.shuffle(arrived)
+        decoded = codec.decode_packets(arrived)
+        errors.append(float(np.square(decoded.astype(float) - picture).mean()))
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_impossible_packets_are_refused(codec: Codec, picture: Picture, stream: bytes) -> None:
     with pytest.raises(ConfigError, match="MTU of 31 bytes"):
         codec.encode_packets(picture, 31)
+    with pytest.raises(ConfigError, match="redundancy of 2"):
+        codec.packetize(stream, 64, redundancy=2)
+    with pytest.raises(BitstreamError):
+        codec.packetize(stream[:1] + b"\0" + stream[2:], 64)

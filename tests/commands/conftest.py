@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pnc import cli
+from pnc.codec.codec import Segment, StreamInfo
 from pnc.codec.image import load_picture
 from pnc.errors import CorruptBitstreamError
 
-HEADER = b"\xc1\x12\x34"
-NUM_LAYERS = 4
+HEADER = b"\xc2\x12\x34"
+NUM_SEGMENTS = 4
 SIDE = 16
 
 
 @dataclass(frozen=True)
 class FakeCodec:
-    """Sixteen by sixteen grey pixels, interleaved into four layers; the class is the brightness."""
+    """Sixteen by sixteen grey pixels in four interleaved segments; the class is the brightness."""
 
     name: str
 
@@ -36,15 +37,15 @@ class FakeCodec:
 
     def encode(self, picture: Any, *, max_bytes: int | None = None) -> bytes:
         pixels = load_picture(picture, size=SIDE)[..., 0].reshape(-1)
-        layers = [pixels[layer::NUM_LAYERS].tobytes() for layer in range(NUM_LAYERS)]
-        return (HEADER + b"".join(layers))[:max_bytes]
+        segments = [pixels[first::NUM_SEGMENTS].tobytes() for first in range(NUM_SEGMENTS)]
+        return (HEADER + b"".join(segments))[:max_bytes]
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         self._check(stream)
         known = np.frombuffer(stream[len(HEADER) :], np.uint8)
         values = np.full(SIDE * SIDE, 128, np.uint8)
         values[: len(known)] = known
-        grey = values.reshape(NUM_LAYERS, -1).T.reshape(SIDE, SIDE)
+        grey = values.reshape(NUM_SEGMENTS, -1).T.reshape(SIDE, SIDE)
         return np.asarray(Image.fromarray(grey).resize((224, 224)).convert("RGB"))
 
     def classify(self, picture: Any, *, top: int = 5) -> list[SimpleNamespace]:
@@ -57,27 +58,17 @@ class FakeCodec:
             for k, i in enumerate(order)
         ]
 
-    def info(self, stream: bytes) -> SimpleNamespace:
+    def info(self, stream: bytes) -> StreamInfo:
+        """Plane 1 with one class; plane 0 with two, an empty one and the refinement."""
         self._check(stream)
-        size, rest = SIDE * SIDE // NUM_LAYERS, len(stream) - len(HEADER)
-        layers = [
-            SimpleNamespace(
-                index=layer,
-                channel=layer % 2,
-                shift=0,
-                num_symbols=size,
-                num_known=min(max(rest - layer * size, 0), size),
-                num_bytes=float(min(max(rest - layer * size, 0), size)),
-            )
-            for layer in range(NUM_LAYERS)
-        ]
-        return SimpleNamespace(
-            num_bytes=len(stream),
-            checkpoint_id="1234abcd",
-            version=1,
-            layers=layers,
-            complete=rest == SIDE * SIDE,
-        )
+        size, rest = SIDE * SIDE // NUM_SEGMENTS, len(stream) - len(HEADER)
+        segments = []
+        for number, (plane, of_class) in enumerate([(1, 13), (0, 3), (0, None), (0, 12)]):
+            known = min(max(rest - number * size, 0), size)
+            if known:
+                segments.append(Segment(plane, of_class, size, known, 8 * known))
+        segments.insert(1, Segment(0, 0, 0, 0, 0))
+        return StreamInfo(len(stream), "1234abcd", 2, tuple(segments), rest == SIDE * SIDE)
 
     def _check(self, stream: bytes) -> None:
         if not HEADER.startswith(stream[: len(HEADER)]):

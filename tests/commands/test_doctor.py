@@ -6,14 +6,12 @@ import json
 import sys
 from collections import namedtuple
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pnc.codec.entropy import backend
 from pnc.commands import doctor
 from pnc.commands.doctor import Finding
 from pnc.errors import CheckpointError
@@ -94,24 +92,6 @@ def test_no_runtime_and_no_package_are_problems(monkeypatch: pytest.MonkeyPatch)
     (extra,) = findings("extra server")
     assert (runtime.state, numpy.state, extra.state) == ("problem", "problem", "ok")
     assert "pip install 'pnc[device]'" in runtime.text
-
-
-def test_the_range_coder_in_use_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend, "BACKEND", backend.PYTHON)
-    (own,) = findings("range coder")
-    monkeypatch.setattr(backend, "BACKEND", replace(backend.PYTHON, name="constriction"))
-    (compiled,) = findings("range coder")
-    assert (own.state, compiled.state) == ("ok", "ok")
-    assert "PNC's own" in own.text
-    assert compiled.text == "constriction 1.0"
-
-
-def test_a_range_coder_that_cannot_be_had_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(backend.VARIABLE, "huffman")
-    monkeypatch.delitem(sys.modules, "pnc.codec.entropy.backend")
-    (finding,) = findings("range coder")
-    assert finding.state == "problem"
-    assert "PNC_RANGE_CODER=huffman" in finding.text
 
 
 def test_tensorflow_counts_under_its_other_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,19 +36,25 @@ def test_every_length_can_be_drawn(length: int, fake_codec: Any) -> None:
     assert (drawing[:, :8] == 255).all(), "the margin is clean"
 
 
-def test_layers_may_claim_more_than_the_whole(fake_codec: Any) -> None:
+def test_segments_may_claim_more_than_the_whole(fake_codec: Any) -> None:
     stream = fake_codec.encode(np.zeros((224, 224, 3), np.uint8))
     info = fake_codec.info(stream)
-    for layer in info.layers:
-        layer.num_bytes *= 1.1
-    assert draw_stream(fake_codec, stream, info, title="t").any()
+    segments = tuple(replace(s, num_bits=s.num_bits + 99) for s in info.segments)
+    assert draw_stream(fake_codec, stream, replace(info, segments=segments), title="t").any()
 
 
-def test_more_bytes_reach_higher(fake_codec: Any) -> None:
+def test_every_segment_is_a_step_above_the_last(fake_codec: Any) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
     whole = fake_codec.encode(noise)
-    inked = [
-        int((draw_stream(fake_codec, part, fake_codec.info(part), title="t") != 255).sum())
-        for part in (whole[:20], whole)
-    ]
-    assert inked[0] < inked[1]
+    for part, num_steps in ((whole[:20], 1), (whole[:100], 2), (whole, 4)):
+        drawing = draw_stream(fake_codec, part, fake_codec.info(part), title="t")
+        dark = (drawing == (0x2F, 0x6F, 0xAB)).all(axis=2)
+        tops = dark.argmax(axis=0)[dark.any(axis=0)]
+        heights = [
+            int(top)
+            for top, count in zip(*np.unique(tops, return_counts=True), strict=True)
+            if count > 50
+        ]
+        assert len(heights) == num_steps
+        first = tops[tops != np.roll(tops, 1)]
+        assert first[0] == max(heights)

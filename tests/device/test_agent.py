@@ -275,7 +275,12 @@ class ListSource:
 
 class FakeEncoder:
     def encode_packets(
-        self, picture: Any, mtu_bytes: int, *, max_bytes: int | None = None
+        self,
+        picture: Any,
+        mtu_bytes: int,
+        *,
+        max_bytes: int | None = None,
+        redundancy: float = 0.0,
     ) -> list[bytes]:
         if picture == b"broken":
             raise ImageError("broken: not a picture")

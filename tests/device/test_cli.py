@@ -33,7 +33,12 @@ class FakeCodec:
         return cls()
 
     def encode_packets(
-        self, picture: Any, mtu_bytes: int, *, max_bytes: int | None = None
+        self,
+        picture: Any,
+        mtu_bytes: int,
+        *,
+        max_bytes: int | None = None,
+        redundancy: float = 0.0,
     ) -> list[bytes]:
         stream = load_picture(picture, size=16).tobytes()[:max_bytes]
         return [stream[start : start + mtu_bytes] for start in range(0, len(stream), mtu_bytes)]

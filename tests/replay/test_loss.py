@@ -16,10 +16,12 @@ class FakeCodec:
 
     def __init__(self) -> None:
         self.checkpoint = SimpleNamespace(name="fake", id="01234567", read=lambda file: b"decoder")
-        self.calls: list[tuple[int, int]] = []
+        self.calls: list[tuple[int, int, float]] = []
 
-    def encode_packets(self, picture: Any, mtu_bytes: int, *, max_bytes: int) -> list[bytes]:
-        self.calls.append((mtu_bytes, max_bytes))
+    def encode_packets(
+        self, picture: Any, mtu_bytes: int, *, max_bytes: int, redundancy: float
+    ) -> list[bytes]:
+        self.calls.append((mtu_bytes, max_bytes, redundancy))
         return [bytes([place]) * mtu_bytes for place in range(max_bytes // mtu_bytes)]
 
     def decode_packets(self, packets: list[bytes]) -> NDArray[np.uint8]:
@@ -35,7 +37,7 @@ def codec() -> FakeCodec:
 
 
 def arrived(codec: FakeCodec, loss: float, *, seed: int = 0, picture: Any = PICTURE) -> set[int]:
-    lossy = LossyPackets(cast("Codec", codec), 64, loss, seed)
+    lossy = LossyPackets(cast("Codec", codec), 64, 0.25, loss, seed)
     stream = lossy.encode_within(picture, [6400])[6400]
     assert stream is not None
     packets = split_packets(stream)
@@ -69,12 +71,12 @@ def test_draw_follows_seed_and_picture(codec: FakeCodec) -> None:
 def test_packets_are_made_once_for_all_losses(codec: FakeCodec) -> None:
     for loss in (0.0, 0.1, 0.5):
         arrived(codec, loss)
-    assert codec.calls == [(64, 6400)]
+    assert codec.calls == [(64, 6400, 0.25)]
 
 
 def test_setting_and_fingerprint_tell_them_apart(codec: FakeCodec) -> None:
-    kinds = [(64, 0.1, 0), (244, 0.1, 0), (64, 0.2, 0), (64, 0.1, 1)]
+    kinds = [(64, 0, 0.1, 0), (244, 0, 0.1, 0), (64, 0.5, 0.1, 0), (64, 0, 0.2, 0), (64, 0, 0.1, 1)]
     all_of_them = [LossyPackets(cast("Codec", codec), *kind) for kind in kinds]
-    assert len({lossy.fingerprint for lossy in all_of_them}) == 4
-    assert len({lossy.setting for lossy in all_of_them}) == 4
+    assert len({lossy.fingerprint for lossy in all_of_them}) == 5
+    assert len({lossy.setting for lossy in all_of_them}) == 5
     assert {lossy.family for lossy in all_of_them} == {"fake"}

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
-from training import decoded as module
 from training.decoded import decode_pictures
 from training.files import read_json
 
@@ -21,25 +20,19 @@ class KilledError(Exception):
 class Decoder:
     """Stands for the autoencoder: darkens pictures; dies before one batch if told to."""
 
-    plan_layering = None
-
     def __init__(self, *, dies_at: int = -1) -> None:
         self.num_batches = 0
         self._dies_at = dies_at
+        self.cuts = self
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        return rng.uniform(0, 9, count).astype(np.float32)
 
     def reconstruct(self, batch: NDArray[np.float32], cuts: NDArray[np.float32]) -> Any:
         if self.num_batches == self._dies_at:
             raise KilledError
         self.num_batches += 1
         return batch - cuts[:, None, None, None]
-
-
-@pytest.fixture(autouse=True)
-def _cuts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def cuts(_layering: Any, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        return rng.uniform(0, 9, count).astype(np.float32)
-
-    monkeypatch.setattr(module, "random_cuts", cuts)
 
 
 def decode(decoder: Decoder, path: Path, count: int = 40, identity: str = "a") -> Any:

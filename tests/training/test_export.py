@@ -12,7 +12,7 @@ from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.codec import Codec
 from pnc.codec.interpreter import Model
 from pnc.errors import CheckpointError
-from training.autoencoder import Autoencoder, cuts_at
+from training.autoencoder import Autoencoder
 from training.export import (
     CARD_FILES,
     MODEL_FILES,
@@ -25,7 +25,6 @@ from training.export import (
     run_encoder,
     seal_card,
 )
-from training.tail_drop import TailDrop
 
 
 def test_the_uint8_encoder_is_the_trained_one(
@@ -55,12 +54,10 @@ def test_the_decoder_file_is_the_keras_decoder(
     lite: Autoencoder, pictures: NDArray[np.uint8]
 ) -> None:
     model = Model(convert_float16(fixed_decoder(lite)), name="decoder.tflite")
-    layering = lite.plan_layering
     x = pictures[:1].astype(np.float32)
     for num_bytes in (0.0, 700.0, 5000.0):
-        cuts = cuts_at(layering, np.array([num_bytes]))
-        drop = TailDrop(layering.plan, layering.reconstruction)
-        given = [np.asarray(t)[0] for t in drop(lite.encoder(x), cuts)]
+        cuts = lite.cuts.at(num_bytes, 1)
+        given = [np.asarray(t)[0] for t in lite.cuts.drop(lite.encoder(x), cuts)]
         order = ["received" in side["name"] for side in model.inputs]
         found = model.run(*(given[int(received)] for received in order))
         expected = np.asarray(lite.reconstruct(x, cuts))[0]
@@ -90,10 +87,8 @@ def test_an_exported_folder_is_a_checkpoint(
     assert np.sqrt(np.mean(np.square(error))) < 25
     assert sum(p.probability for p in codec.classify(pictures[0], top=3)) == pytest.approx(1)
     cut = codec.decode(stream[:500])
-    layering = lite.plan_layering
-    trained = np.asarray(
-        lite.reconstruct(pictures[:1].astype(np.float32), cuts_at(layering, np.array([500.0])))
-    )[0]
+    x = pictures[:1].astype(np.float32)
+    trained = np.asarray(lite.reconstruct(x, lite.cuts.at(500, 1)))[0]
     assert np.abs(cut - np.clip(trained, 0, 255)).mean() < 20
     assert not list(folder.glob("part-*"))
     (folder / "decoder.tflite").write_bytes(b"other")

@@ -89,7 +89,7 @@ class Plan:
             facts = dict(record["recipe"])
             for key in ("phases", "finetune_phases"):
                 facts[key] = tuple(Phase(**phase) for phase in facts[key])
-            for key in ("extra", "exclude", "rename", "notes"):
+            for key in ("extra", "exclude", "judges", "rename", "notes"):
                 facts[key] = tuple(facts[key])
             return cls(
                 hours=record["hours"],

@@ -86,9 +86,8 @@ def measure_speeds(recipe: Recipe, images: Pictures, num_classes: int) -> Speeds
     per_pixel = max(large - small, 0.1 * large) / ((SIZES[1] ** 2 - SIZES[0] ** 2) * 32)
     fixed = max(0.0, small - per_pixel * SIZES[0] ** 2 * 32)
     autoencoder = Autoencoder(ARCHITECTURES[recipe.architecture])
-    autoencoder.order_layers(images[:32])
-    num_layers = len(autoencoder.plan_layering.plan.steps)
-    cuts = np.full(16, num_layers / 2, np.float32)
+    autoencoder.fit_plan(images[:32])
+    cuts = autoencoder.cuts.at(1024, 16)
     seconds = {}
     for loss in ("mse", recipe.distill_loss):
         judge = None if loss == "mse" else Judge(model)

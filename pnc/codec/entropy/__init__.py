@@ -1,1 +1,0 @@
-"""Entropy coding: integer priors and the range coder that they drive."""

@@ -1,0 +1,209 @@
+"""The bits of all planes: from coefficients to bytes, from any first bytes to what they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.planes import Arrangement, PlanePlan
+from pnc.codec.runs import Bits, decode_segment, encode_segments
+from pnc.errors import CorruptBitstreamError
+
+
+def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bits]:
+    """Code a picture's coefficients, the highest plane first, each plane when it is asked for.
+
+    Args:
+        plan: the order.
+        coefficients: int16 ``[height, width, channels]``.
+    """
+    ordered = plan.in_order(coefficients)
+    magnitudes = np.minimum(np.abs(ordered), plan.limits[plan.channels])
+    signs = np.sign(ordered).astype(np.int8)
+    for plane in range(len(plan.priors) - 1, -1, -1):
+        known = (magnitudes >> (plane + 1)) << (plane + 1)
+        arrangement = plan.arrange(plane, known)
+        digits = (magnitudes >> plane).astype(np.uint8).ravel()
+        decisions = (digits.view(np.int8) * signs.ravel())[arrangement.undecided]
+        refinement = digits[arrangement.refined] & 1
+        prior = plan.priors[plane]
+        bits, sizes = encode_segments(decisions, arrangement.lengths, np.array(prior.orders))
+        cut = int(sizes[: prior.refined_after].sum())
+        yield np.concatenate([bits[:cut], refinement, bits[cut:]])
+
+
+def encode_planes(
+    plan: PlanePlan, coefficients: NDArray[np.int16], max_bytes: int | None = None
+) -> bytes:
+    """Code a picture's coefficients.
+
+    Args:
+        plan: the order.
+        coefficients: int16 ``[height, width, channels]``.
+        max_bytes: the first so many bytes only; planes beyond them are not begun.
+
+    Returns:
+        The bits, the first in the highest bit of the first byte; the last byte ends in zeros.
+    """
+    parts: list[Bits] = []
+    num_bits = 0
+    for bits in plane_bits(plan, coefficients):
+        parts.append(bits)
+        num_bits += len(bits)
+        if max_bytes is not None and num_bits >= 8 * max_bytes:
+            break
+    return np.packbits(np.concatenate(parts)).tobytes()[:max_bytes]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What arrived of one class of a plane, or of its refinement.
+
+    Attributes:
+        plane: which plane.
+        of_class: which class; none for the refinement.
+        num_coefficients: how many it decides or refines.
+        num_known: how many of these are known.
+        num_bits: what they took.
+    """
+
+    plane: int
+    of_class: int | None
+    num_coefficients: int
+    num_known: int
+    num_bits: int
+
+
+class Knowledge:
+    """What is known of one picture's coefficients.
+
+    Attributes:
+        plan: the order in which they came.
+        segments: what was read, in order; the last one may be incomplete.
+    """
+
+    def __init__(self, plan: PlanePlan) -> None:
+        self.plan = plan
+        beyond = np.array(plan.first_planes, np.uint8)[plan.channels] + 1
+        self._planes = np.repeat(beyond[None], len(plan.scan), axis=0)
+        self._magnitudes = np.zeros(self._planes.shape, np.int16)
+        self._signs = np.zeros(self._planes.shape, np.int8)
+        self.segments: list[Segment] = []
+
+    @property
+    def magnitudes(self) -> NDArray[np.int16]:
+        """Of each coefficient, ``[height, width, channels]``, in units of one, low bits 0."""
+        return self._raster(self._magnitudes)
+
+    @property
+    def signs(self) -> NDArray[np.int8]:
+        """-1, 1, or 0 where the magnitude is 0, ``[height, width, channels]``."""
+        return self._raster(self._signs)
+
+    @property
+    def planes(self) -> NDArray[np.uint8]:
+        """The lowest plane that is known, above all for none, ``[height, width, channels]``."""
+        return self._raster(self._planes)
+
+    @property
+    def num_bits(self) -> int:
+        """Bits that were read."""
+        return sum(segment.num_bits for segment in self.segments)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every bit of every coefficient is known."""
+        return not self._planes.any()
+
+    def arrange(self, plane: int) -> Arrangement:
+        """The coefficients of the next plane in coded order."""
+        return self.plan.arrange(plane, self._magnitudes)
+
+    def decide(self, plane: int, indices: NDArray[np.intp], decisions: NDArray[np.int8]) -> None:
+        """Note which of some coefficients reach a plane, and their signs."""
+        self._magnitudes.reshape(-1)[indices] = np.abs(decisions).astype(np.int16) << plane
+        self._signs.reshape(-1)[indices] = decisions
+        self._planes.reshape(-1)[indices] = plane
+
+    def refine(self, plane: int, indices: NDArray[np.intp], bits: Bits) -> None:
+        """Note one more bit of some coefficients."""
+        self._magnitudes.reshape(-1)[indices] += bits.astype(np.int16) << plane
+        self._planes.reshape(-1)[indices] = plane
+
+    def restore(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Values, and how uncertain they are.
+
+        Args:
+            points: float32 ``[channels, 13]``: where in its interval a magnitude lies that is known
+                down to a plane, 0..1.
+
+        Returns:
+            Two float32 ``[height, width, channels]``, see :class:`CoefficientGrid`.
+        """
+        grid = self.plan.grid
+        planes = self.planes.astype(np.intp)
+        widths = np.exp2(planes, dtype=np.float32)
+        offset = points[np.arange(grid.num_channels), planes] * widths
+        return grid.inverse(self.signs * (self.magnitudes + offset)), grid.spread(widths)
+
+    def _raster(self, ordered: NDArray[Any]) -> NDArray[Any]:
+        raster = np.empty_like(ordered)
+        raster[:, self.plan.channels] = ordered
+        return raster.reshape(self.plan.grid.shape)
+
+
+def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:
+    """Decode what bytes tell, however many there are.
+
+    Raises:
+        CorruptBitstreamError: no encoder makes these.
+    """
+    return decode_bits(plan, np.unpackbits(np.frombuffer(data, np.uint8)))
+
+
+def decode_bits(plan: PlanePlan, bits: Bits) -> Knowledge:
+    """As :func:`decode_planes`, of bits."""
+    knowledge = Knowledge(plan)
+    text = (bits + ord("0")).tobytes().decode("ascii")
+    at = 0
+    for plane in range(len(plan.priors) - 1, -1, -1):
+        arrangement = knowledge.arrange(plane)
+        for indices, of_class in _segments(plan.priors[plane].refined_after, arrangement):
+            if at == len(bits):
+                return knowledge
+            if of_class is None:
+                found = bits[at : at + len(indices)]
+                num_known = used = len(found)
+                knowledge.refine(plane, indices[:used], found)
+            else:
+                order = plan.priors[plane].orders[of_class]
+                decisions, used = decode_segment(text, at, len(indices), order)
+                num_known = len(decisions)
+                knowledge.decide(plane, indices[:num_known], decisions)
+            segment = Segment(plane, of_class, len(indices), num_known, used)
+            knowledge.segments.append(segment)
+            at += used
+            if num_known < len(indices):
+                return knowledge
+    if len(bits) - at >= 8 or bits[at:].any():
+        raise CorruptBitstreamError(
+            f"corrupt stream: the picture is complete after {at} bits, {len(bits)} came"
+        )
+    return knowledge
+
+
+def _segments(
+    refined_after: int, arrangement: Arrangement
+) -> Iterator[tuple[NDArray[np.intp], int | None]]:
+    """The coefficients of each segment of a plane and its class; no class for the refinement."""
+    ends = np.cumsum(arrangement.lengths)
+    for index, (start, end) in enumerate(zip(ends - arrangement.lengths, ends, strict=True)):
+        if index == refined_after:
+            yield arrangement.refined, None
+        yield arrangement.undecided[start:end], index
+    if refined_after == len(ends):
+        yield arrangement.refined, None

@@ -1,0 +1,239 @@
+"""Bit planes of coefficients, the likeliest first: what a stream sends in which order.
+
+Magnitudes are sent bit by bit, from the highest plane to the lowest. In a plane ``k`` every
+coefficient that is still 0 is *decided*: does its magnitude reach ``2**k``, and if so, with which
+sign? All others are *refined* by one bit. How likely a yes is, both sides predict in integers from
+what all planes above have told: a weighted sum of the magnitudes at the same place in all channels
+and of the eight neighbours in the same channel, plus a number of the place's own. By the ratio of
+that prediction to ``2**k``, in half octaves, the undecided coefficients fall into classes. A plane
+sends its classes in order, the likeliest first, each as one segment of
+:mod:`pnc.codec.runs`, and somewhere between them the refinement bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
+from pnc.codec.runs import MAX_ORDER
+from pnc.codec.scan import scan_order
+from pnc.errors import CheckpointError
+
+FRACTION_BITS = 6
+"""Weights and predictions are integers in units of ``2**-6``."""
+
+NUM_CLASSES = 14
+"""Classes of a plane."""
+
+LIKELIEST = 3
+"""Half octaves above the plane's threshold from which on predictions are one class."""
+
+_SINGLE_INTEGERS = 1 << 24
+"""Below this every integer is a number of single precision."""
+
+_SINGLE_THREAD_PRODUCTS = 1 << 18
+"""OpenBLAS starts threads for larger products of matrices, which costs more than it gains."""
+
+
+@dataclass(frozen=True)
+class PlanePrior:
+    """What both sides know about one plane.
+
+    Args:
+        weights: int16 ``[channels, channels]``: of the magnitude of each channel (row) at the same
+            place, for each channel (column) that is predicted.
+        neighbours: int16 ``[channels]``: of the sum over the eight neighbours, the four that share
+            a side counted twice.
+        bias: int16 ``[height, width, channels]``.
+        orders: of each class, likeliest first, see :mod:`pnc.codec.runs`.
+        refined_after: the refinement bits follow after so many classes.
+
+    Raises:
+        CheckpointError: an order or the place of the refinement is impossible.
+    """
+
+    weights: NDArray[np.int16]
+    neighbours: NDArray[np.int16]
+    bias: NDArray[np.int16]
+    orders: tuple[int, ...]
+    refined_after: int
+
+    def __post_init__(self) -> None:
+        if len(self.orders) != NUM_CLASSES or not all(
+            -1 <= order <= MAX_ORDER for order in self.orders
+        ):
+            raise CheckpointError(f"prior: {NUM_CLASSES} orders of -1 to {MAX_ORDER} are needed")
+        if not 0 <= self.refined_after <= NUM_CLASSES:
+            raise CheckpointError(f"prior: refinement after class {self.refined_after}")
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The coefficients of one plane in coded order.
+
+    Attributes:
+        undecided: flat indices of the coefficients that are decided, class after class.
+        lengths: how many each class has, ``[classes]``.
+        refined: flat indices of the coefficients that are refined.
+    """
+
+    undecided: NDArray[np.intp]
+    lengths: NDArray[np.int64]
+    refined: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class PlanePlan:
+    """The order of all bits of a picture: what encoder and decoder must agree on.
+
+    Args:
+        grid: the coefficients.
+        first_planes: the highest plane that each channel takes part in; larger magnitudes are
+            clipped by the encoder.
+        priors: of the planes 0, 1, ... up to the highest first plane.
+
+    Raises:
+        CheckpointError: these do not fit each other.
+    """
+
+    grid: CoefficientGrid
+    first_planes: tuple[int, ...]
+    priors: tuple[PlanePrior, ...]
+
+    def __post_init__(self) -> None:
+        channels = self.grid.num_channels
+        shape = (self.grid.height, self.grid.width, channels)
+        if len(self.first_planes) != channels or not all(
+            0 <= plane < TOP_PLANE for plane in self.first_planes
+        ):
+            raise CheckpointError("planes: one first plane below 12 for each channel is needed")
+        if len(self.priors) != max(self.first_planes) + 1:
+            raise CheckpointError(f"planes: {len(self.priors)} priors for other first planes")
+        for prior in self.priors:
+            found = (prior.weights.shape, prior.neighbours.shape, prior.bias.shape)
+            if found != ((channels, channels), (channels,), shape):
+                raise CheckpointError(f"planes: a prior has shapes {found}")
+
+    @cached_property
+    def scan(self) -> NDArray[np.intp]:
+        """Positions in coding order."""
+        return scan_order(self.grid.height, self.grid.width)
+
+    @cached_property
+    def channels(self) -> NDArray[np.intp]:
+        """Channels in coding order: those that begin with a higher plane first."""
+        return np.argsort(-np.array(self.first_planes), kind="stable")
+
+    @cached_property
+    def _counts(self) -> tuple[int, ...]:
+        """How many channels, the first in coding order, take part in each plane, and one beyond."""
+        first = np.array(self.first_planes)
+        return tuple(int((first >= plane).sum()) for plane in range(len(self.priors) + 1))
+
+    @cached_property
+    def _order(self) -> tuple[NDArray[np.intp], ...]:
+        """For each plane the flat indices of its coefficients in coding order."""
+        rows = self.scan[:, None] * self.grid.num_channels
+        return tuple((rows + np.arange(count)).ravel() for count in self._counts)
+
+    @cached_property
+    def _numbers(self) -> tuple[tuple[NDArray[Any], ...], ...]:
+        """For each plane weights, neighbours and bias as floats.
+
+        Single precision where no sum can reach 2**24, so that either is exact.
+        """
+        largest = 2 << np.array(self.first_planes)[self.channels]
+        numbers = []
+        for plane, prior in enumerate(self.priors):
+            here, above = (self.channels[: self._counts[k]] for k in (plane, plane + 1))
+            bias = prior.bias.reshape(-1, self.grid.num_channels)[:, here]
+            weights = prior.weights[np.ix_(above, here)]
+            neighbours = prior.neighbours[above]
+            bound = np.abs(weights).T.astype(np.int64) @ largest[: len(above)] + 32768
+            bound[: len(above)] += 12 * np.abs(neighbours.astype(np.int64)) * largest[: len(above)]
+            dtype = np.float32 if bound.max() < _SINGLE_INTEGERS else np.float64
+            numbers.append((weights.astype(dtype), neighbours.astype(dtype), bias.astype(dtype)))
+        return tuple(numbers)
+
+    def in_order(self, coefficients: NDArray[Any]) -> NDArray[Any]:
+        """``[height, width, channels]`` as ``[positions, channels in coding order]``."""
+        return coefficients.reshape(-1, self.grid.num_channels)[:, self.channels]
+
+    @cached_property
+    def limits(self) -> NDArray[np.int16]:
+        """The largest magnitude that can be sent of each channel."""
+        return ((2 << np.array(self.first_planes)) - 1).astype(np.int16)
+
+    def arrange(self, plane: int, magnitudes: NDArray[np.int16]) -> Arrangement:
+        """The coefficients of a plane in coded order.
+
+        Args:
+            plane: which one.
+            magnitudes: int16 as of :meth:`in_order`: what the planes above told, in units of one.
+        """
+        some = (magnitudes[:, : self._counts[plane]] != 0)[self.scan].ravel()
+        undecided = ~some
+        classes = self._classes(plane, magnitudes)[self.scan].ravel()[undecided]
+        flat = self._order[plane]
+        return Arrangement(
+            undecided=flat[undecided][np.argsort(classes, kind="stable")],
+            lengths=np.bincount(classes, minlength=NUM_CLASSES),
+            refined=flat[some],
+        )
+
+    def _classes(self, plane: int, magnitudes: NDArray[np.int16]) -> NDArray[np.uint8]:
+        """The class of each coefficient; all arithmetic is on integers that floats hold exactly."""
+        weights, neighbours, bias = self._numbers[plane]
+        num_above = len(neighbours)
+        predicted = bias.copy()
+        if weights.any() or neighbours.any():
+            known = self._middles(plane + 1, magnitudes[:, :num_above], bias.dtype)
+            predicted += _product(known, weights)
+            predicted[:, :num_above] += self._around(known) * neighbours
+        np.maximum(predicted, 1, out=predicted)
+        threshold = 2 * (plane + FRACTION_BITS)
+        classes = threshold + LIKELIEST - 1 - _half_octaves(predicted)
+        return np.clip(classes, 0, NUM_CLASSES - 1, out=classes).astype(np.uint8)
+
+    def _middles(
+        self, plane: int, magnitudes: NDArray[np.int16], dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
+        """The middle of the interval that a magnitude known down to ``plane`` lies in, or 0."""
+        middles = magnitudes.astype(dtype)
+        middles[magnitudes != 0] += (1 << plane) >> 1
+        return middles
+
+    def _around(self, known: NDArray[Any]) -> NDArray[Any]:
+        """The weighted sum over the eight neighbours of each position."""
+        height, width = self.grid.height, self.grid.width
+        inner = known.reshape(height, width, -1)
+        padded = np.zeros((height + 2, width + 2, known.shape[1]), known.dtype)
+        padded[1:-1, 1:-1] = inner
+        rows = padded[:-2] + padded[2:]
+        rows += 2 * padded[1:-1]
+        total: NDArray[Any] = 2 * rows[:, 1:-1]
+        total += rows[:, :-2]
+        total += rows[:, 2:]
+        total -= 4 * inner
+        return total.reshape(known.shape)
+
+
+def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """A product of matrices, by as many rows at a time as one thread does."""
+    step = max(1, _SINGLE_THREAD_PRODUCTS // max(1, right.size))
+    product = np.empty((len(left), right.shape[1]), left.dtype)
+    for start in range(0, len(left), step):
+        np.matmul(left[start : start + step], right, out=product[start : start + step])
+    return product
+
+
+def _half_octaves(numbers: NDArray[Any]) -> NDArray[Any]:
+    """How many half octaves numbers lie above 1: exponents and the first bit behind each."""
+    if numbers.dtype == np.float32:
+        return (numbers.view(np.int32) >> 22) - 2 * 127
+    return (numbers.view(np.int64) >> 51) - 2 * 1023

@@ -1,0 +1,151 @@
+"""Planes: classes as the page computes them, and plans that do not fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
+from pnc.errors import CheckpointError
+from tests.codec.cases import LARGEST, loud_plan, make_grid, one_plane
+
+
+def class_of(
+    plan: PlanePlan, plane: int, row: int, column: int, channel: int, known: NDArray[np.int16]
+) -> int:
+    """The class of a coefficient as docs/bitstream.md says it, in Python's integers."""
+    height, width, num_channels = plan.grid.shape
+    prior, first = plan.priors[plane], plan.first_planes
+
+    def middle(y: int, x: int, a: int) -> int:
+        if not (0 <= y < height and 0 <= x < width):
+            return 0
+        m = int(known[y, x, a])
+        return m + 2**plane if m > 0 else 0
+
+    p = int(prior.bias[row, column, channel])
+    for a in range(num_channels):
+        if first[a] > plane:
+            p += int(prior.weights[a, channel]) * middle(row, column, a)
+    if first[channel] > plane:
+        around = sum(
+            (1 if dy and dx else 2) * middle(row + dy, column + dx, channel)
+            for dy in (-1, 0, 1)
+            for dx in (-1, 0, 1)
+            if dy or dx
+        )
+        p += int(prior.neighbours[channel]) * around
+    q = max(p, 1)
+    e = q.bit_length() - 1
+    h = 2 * e + (1 if 2 * q >= 3 << e else 0)
+    return min(max(2 * plane + 14 - h, 0), 13)
+
+
+def rank(plan: PlanePlan, at: int) -> tuple[int, int, int]:
+    """What positions are sorted by."""
+    height, width, _ = plan.grid.shape
+    row, column = divmod(at, width)
+    level = next(step for step in (8, 4, 2, 1) if row % step == 0 and column % step == 0)
+    return -level, (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2, at
+
+
+def places(plan: PlanePlan, indices: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Position and channel of each index of an arrangement."""
+    position, column = np.divmod(indices, plan.grid.num_channels)
+    return list(zip(position.tolist(), plan.channels[column].tolist(), strict=True))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+def test_the_classes_are_those_of_the_page(
+    seed: int, height: int, width: int, num_channels: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    grid = make_grid(height, width, num_channels)
+    first = tuple(int(plane) for plane in rng.integers(0, 12, num_channels))
+    plan = loud_plan(grid, first, seed)
+    plane = int(rng.integers(0, max(first), endpoint=True))
+    magnitudes = rng.integers(0, plan.limits + 1, grid.shape) * rng.integers(0, 2, grid.shape)
+    known = (magnitudes >> plane + 1 << plane + 1).astype(np.int16)
+    classes: list[list[tuple[int, int]]] = [[] for _ in range(NUM_CLASSES)]
+    refined = []
+    for at in sorted(range(height * width), key=lambda at: rank(plan, at)):
+        row, column = divmod(at, width)
+        for channel in sorted(range(num_channels), key=lambda c: (-first[c], c)):
+            if first[channel] < plane:
+                continue
+            index = (at, channel)
+            if known[row, column, channel]:
+                refined.append(index)
+            else:
+                classes[class_of(plan, plane, row, column, channel, known)].append(index)
+    found = plan.arrange(plane, plan.in_order(known))
+    assert found.lengths.tolist() == [len(members) for members in classes]
+    assert places(plan, found.undecided) == [index for members in classes for index in members]
+    assert places(plan, found.refined) == refined
+
+
+def test_sums_as_large_as_they_can_be_are_exact() -> None:
+    """Everything at its limit, and a bias that decides on which side of a class it falls."""
+    channels = 64
+    grid = make_grid(3, 3, channels)
+    classes = []
+    for bias in (-1, 0):
+        weights = np.full((channels, channels), LARGEST, np.int16)
+        weights[0, 0] = 1
+        prior = PlanePrior(
+            weights,
+            np.full(channels, -LARGEST, np.int16),
+            np.full(grid.shape, bias, np.int16),
+            (0,) * NUM_CLASSES,
+            0,
+        )
+        plan = PlanePlan(grid, (11,) * channels, (prior,) * 12)
+        known = np.full((9, channels), 4094, np.int16)
+        known[:, 0] = 0
+        raster = np.zeros(grid.shape, np.int16)
+        raster[:, :, 1:] = 4094
+        found = plan.arrange(0, known)
+        assert found.lengths[class_of(plan, 0, 1, 1, 0, raster)] == len(found.undecided) == 9
+        classes.append(class_of(plan, 0, 1, 1, 0, raster))
+    assert classes == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"orders": (0,) * 13}, "14 orders"),
+        ({"orders": (0,) * 15}, "14 orders"),
+        ({"orders": (-2,) * 14}, "orders of -1 to 12"),
+        ({"orders": (13,) * 14}, "orders of -1 to 12"),
+        ({"refined_after": -1}, "refinement after class -1"),
+        ({"refined_after": 15}, "refinement after class 15"),
+    ],
+)
+def test_an_impossible_prior_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        replace(one_plane(0).priors[0], **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"first_planes": ()}, "one first plane"),
+        ({"first_planes": (0, 0)}, "one first plane"),
+        ({"first_planes": (-1,)}, "below 12"),
+        ({"first_planes": (12,)}, "below 12"),
+        ({"first_planes": (1,)}, "1 priors for other first planes"),
+        ({"priors": ()}, "0 priors"),
+        ({"priors": one_plane(0, length=4).priors}, "a prior has shapes"),
+        ({"grid": make_grid(3, 1, 1)}, "a prior has shapes"),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        replace(one_plane(0), **change)

@@ -1,0 +1,114 @@
+"""Where training cuts what the encoder made: random byte budgets, or features."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.plan import FittedPlan
+from training.plane_drop import PlaneDrop
+
+MIN_BUDGET_BYTES = 100
+"""Smallest random byte budget: less than two packets."""
+MAX_BUDGET_BYTES = 7000
+"""Largest one: beyond it the picture is as good as it gets."""
+
+PUBLISHED_BITS = 6
+"""The published scheme sends six of eight bits of each feature."""
+
+
+class Cuts(Protocol):
+    """How pictures are cut in training."""
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Random cuts for so many pictures, float32 ``[count, ...]``."""
+
+    def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
+        """Cuts after some bytes of a mean picture, float32 ``[count, ...]``."""
+
+    def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
+        """What is left of values, and how much of each arrived, both as the values."""
+
+
+class StreamCuts:
+    """Of the bitstream: after a number of bytes that is uniform in its logarithm.
+
+    Args:
+        fitted: the plan with its sizes.
+    """
+
+    def __init__(self, fitted: FittedPlan) -> None:
+        self._ends = np.concatenate([[0.0], np.cumsum(fitted.segment_bytes)])
+        self._drop = PlaneDrop(fitted.plan)
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        bounds = np.log(MIN_BUDGET_BYTES), np.log(MAX_BUDGET_BYTES)
+        return self._segments(np.exp(rng.uniform(*bounds, count)))
+
+    def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        return self._segments(np.full(count, num_bytes))
+
+    def _segments(self, num_bytes: NDArray[np.float64]) -> NDArray[np.float32]:
+        whole = np.interp(num_bytes, self._ends, np.arange(len(self._ends)))
+        return whole.astype(np.float32)
+
+    def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
+        """See :class:`Cuts`."""
+        restored, received = self._drop(values, cuts)
+        return restored, received
+
+
+@keras.saving.register_keras_serializable("pnc")
+class FeatureDrop(keras.layers.Layer):
+    """Tail-drop as published: the first features of six bits each, all others 0.
+
+    Source: RTSS'23 (arXiv 2310.05306), section IV. Call arguments: values float ``[n, h, w, c]``,
+    whole numbers of features float ``[n]``.
+
+    Returns:
+        What is left of the values. The gradient passes straight through to it.
+    """
+
+    def call(self, values: Any, num_features: Any) -> Any:
+        """See the class."""
+        unit = 2.0 ** (8 - PUBLISHED_BITS)
+        coarse = ops.floor(ops.clip(ops.round(values), 0.0, 255.0) / unit)
+        restored = ops.where(coarse > 0, (coarse + 0.5) * unit, 0.0)
+        features = ops.arange(values.shape[-1], dtype="float32")
+        arrived = ops.cast(features < ops.reshape(num_features, (-1, 1, 1, 1)), "float32")
+        through = values * arrived
+        return ops.stop_gradient(restored * arrived) + (through - ops.stop_gradient(through))
+
+
+class FeatureCuts:
+    """Of features: after a uniform number of them.
+
+    Args:
+        num_features: of a picture.
+        feature_bytes: mean size of one.
+    """
+
+    def __init__(self, num_features: int, feature_bytes: float) -> None:
+        self._num_features = num_features
+        self._feature_bytes = feature_bytes
+        self._drop = FeatureDrop()
+
+    def random(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        return rng.integers(1, self._num_features + 1, count).astype(np.float32)
+
+    def at(self, num_bytes: float, count: int) -> NDArray[np.float32]:
+        """See :class:`Cuts`."""
+        whole = min(self._num_features, int(num_bytes / self._feature_bytes))
+        return np.full(count, whole, np.float32)
+
+    def drop(self, values: Any, cuts: Any) -> tuple[Any, Any]:
+        """See :class:`Cuts`."""
+        restored = self._drop(values, cuts)
+        return restored, ops.ones_like(restored)

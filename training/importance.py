@@ -1,0 +1,108 @@
+"""How much each coefficient matters to the judge: the scales of a coding plan.
+
+Bit planes are sent by magnitude, so what is scaled up is sent earlier and finer. If the loss grows
+with the square of an error, errors cost least bytes where each coefficient is scaled by the root of
+its weight (reverse water-filling; Cover, Thomas, "Elements of Information Theory", section 10.3).
+The weights are the mean squared gradients of the judge's loss, a diagonal Fisher matrix. Roots of
+roots are taken, half way to equal scales: gradients speak of small errors, streams are cut early.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from training.losses import Judge
+from training.pictures import Pictures
+
+if TYPE_CHECKING:
+    from training.autoencoder import Autoencoder
+
+IMPORTANCE_PICTURES = 160
+"""Training pictures that gradients are averaged over."""
+
+BATCH_SIZE = 8
+"""Pictures of one gradient."""
+
+BUDGETS = (400.0, 3000.0)
+"""Bytes between which the streams are cut, uniform in the logarithm."""
+
+PLACE_POWER = 0.35
+"""Power of a place's weight that makes its scale."""
+
+CHANNEL_POWER = 0.5
+"""Power of a channel's weight that makes its scale."""
+
+LARGEST_SCALE = 3.0
+"""And the smallest is one over it."""
+
+
+def measure_scales(
+    autoencoder: Autoencoder, judge: Judge, images: Pictures, seed: int = 0
+) -> NDArray[np.float32]:
+    """Scales for an autoencoder that has a plan.
+
+    Args:
+        autoencoder: what is trained; must tell its decoder what arrived.
+        judge: whose loss counts.
+        images: training pictures.
+        seed: of the budgets.
+
+    Returns:
+        float32 ``[height, width, channels]``, geometric mean 1. The same to the left and to the
+        right, since a picture may be mirrored. All 1 where Keras runs on another backend than
+        TensorFlow.
+    """
+    shape = autoencoder.architecture.grid
+    if keras.backend.backend() != "tensorflow":
+        return np.ones(shape, np.float32)
+    weights = np.zeros(shape)
+    rng = np.random.default_rng([seed, 4])
+    count = min(IMPORTANCE_PICTURES, len(images)) // BATCH_SIZE * BATCH_SIZE
+    for start in range(0, count, BATCH_SIZE):
+        pictures = images[start : start + BATCH_SIZE].astype(np.float32)
+        num_bytes = float(np.exp(rng.uniform(*np.log(BUDGETS))))
+        weights += np.square(_gradient(autoencoder, judge, pictures, num_bytes)).sum(axis=0)
+    return scales_of(weights)
+
+
+def _gradient(
+    autoencoder: Autoencoder, judge: Judge, pictures: NDArray[np.float32], num_bytes: float
+) -> NDArray[np.float32]:
+    import tensorflow as tf
+
+    cuts = autoencoder.cuts.at(num_bytes, len(pictures))
+    restored, received = autoencoder.cuts.drop(autoencoder.encoder(pictures), cuts)
+    with tf.GradientTape() as tape:
+        tape.watch(restored)
+        decoded = keras.ops.clip(autoencoder.decoder([restored, received]), 0.0, 255.0)
+        loss = judge.features(pictures, decoded)["loss"] * len(pictures)
+    return np.asarray(tape.gradient(loss, restored), np.float32)
+
+
+def scales_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Scales from the weight of each coefficient, both ``[height, width, channels]``.
+
+    The part of the place is smooth and the same for all channels.
+    """
+    tiny = 1e-6 * weights.mean() + 1e-30
+    place = np.log(weights.mean(axis=2) + tiny)
+    place = _blurred(_blurred((place + place[:, ::-1]) / 2))
+    channel = np.log(weights.mean(axis=(0, 1)) + tiny)
+    power = PLACE_POWER * place[:, :, None] + CHANNEL_POWER * channel
+    scales = np.exp(power - power.mean())
+    return np.clip(scales, 1 / LARGEST_SCALE, LARGEST_SCALE).astype(np.float32)
+
+
+def _blurred(field: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights 1 2 1 down and across, edges repeated."""
+    padded = np.pad(field, 1, mode="edge")
+    rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    blurred: NDArray[np.float64] = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+    return blurred
+
+
+__all__ = ["measure_scales", "scales_of"]
