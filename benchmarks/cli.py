@@ -4,6 +4,7 @@ rate-accuracy   what is recognized within a budget   ->  JSON, plot, table
 steps           the same on a fine grid of bytes     ->  JSON, plot, table
 loss            what is recognized of lossy packets  ->  JSON, plot, table
 cost            time, multiply-accumulates, memory   ->  JSON, table
+gallery         the same bytes to look at            ->  picture
 plot, table     from the JSON alone
 all             the shipped checkpoints; what ``make bench`` runs
 """
@@ -21,6 +22,7 @@ from benchmarks.bench import CACHE, OnProgress, Plan
 from benchmarks.cost import SCHEMA as COST_SCHEMA
 from benchmarks.cost import cost_table, measure_cost
 from benchmarks.facts import write_json
+from benchmarks.gallery import draw_gallery
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
 from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, REDUNDANCIES, LossPlan, measure_loss
 from benchmarks.options import (
@@ -221,6 +223,16 @@ def cost(
 
 
 @app.command()
+def gallery(
+    checkpoint: Checkpoint = "belt",
+    out: Annotated[Path, typer.Option(help="PNG.")] = RESULTS / "gallery.png",
+) -> None:
+    """Draw renders of the belt at several budgets beside WebP's and AVIF's."""
+    for path in draw_files(draw_gallery, checkpoint, out, (".png",)):
+        typer.echo(path)
+
+
+@app.command()
 def plot(
     results: Annotated[Path, typer.Argument(help="JSON of rate-accuracy, steps or loss.")] = RESULTS
     / "rate_accuracy.json",
@@ -266,6 +278,7 @@ def run_all(
         typer.echo("rate-accuracy on the belt")
         plan = belt_plan(installed_rivals(), num_pictures, processes)
         _run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy_belt.json")
+        gallery()
     if folder is None:
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
     elif "photo" in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,13 +35,19 @@ def with_progress(work: Callable[[OnProgress], Result]) -> Result:
         return work(show)
 
 
-def draw_files(draw: Callable[[Any, Any], None], results: Any, beside: Path) -> list[Path]:
-    """Draw results as PNG and SVG files beside their JSON.
+def draw_files(
+    draw: Callable[[Any, Any], None],
+    results: Any,
+    beside: Path,
+    suffixes: Sequence[str] = (".png", ".svg"),
+) -> list[Path]:
+    """Draw results as files beside their JSON.
 
     Args:
         draw: Draws results on an empty Matplotlib figure.
         results: What it takes.
         beside: The JSON.
+        suffixes: Of the files; they say the formats.
 
     Raises:
         ConfigError: Matplotlib is not installed.
@@ -52,7 +58,7 @@ def draw_files(draw: Callable[[Any, Any], None], results: Any, beside: Path) -> 
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ConfigError("plots need Matplotlib: pip install 'pnc[dev]'") from error
-    paths = [beside.with_suffix(suffix) for suffix in (".png", ".svg")]
+    paths = [beside.with_suffix(suffix) for suffix in suffixes]
     with mpl.rc_context({"svg.hashsalt": "pnc"}):
         figure = Figure()
         FigureCanvasAgg(figure)

@@ -91,7 +91,7 @@ class PlaneDrop(keras.layers.Layer):
         if not self._plan.grid.smooth:
             return values
         height, width = self._plan.grid.height, self._plan.grid.width
-        down, across = second_transform(height), second_transform(width)
+        down, across = (second_transform(side).astype("float32") for side in (height, width))
         if back:
             down, across = down.T, across.T
         if squared:

@@ -84,7 +84,7 @@ BELT = Recipe(
     pretrain_steps=100,
     distill_steps=500,
     finetune_pictures=4000,
-    finetune_phases=(Phase(224, 0.75, min_area=0.8, jitter=0.1),),
+    finetune_phases=(Phase(224, 0.4, min_area=0.8, jitter=0.1),),
     finetune_learning_rate=1.5e-3,
 )
 """From nothing but a seed, in about an hour on two cores."""

@@ -23,14 +23,13 @@ def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bit
     """
     ordered = plan.in_order(coefficients)
     magnitudes = np.minimum(np.abs(ordered), plan.limits[plan.channels])
-    signs = np.sign(ordered).astype(np.int8).ravel()
-    flat = magnitudes.ravel()
+    signs = np.sign(ordered).astype(np.int8)
     for plane in range(len(plan.priors) - 1, -1, -1):
         known = (magnitudes >> (plane + 1)) << (plane + 1)
         arrangement = plan.arrange(plane, known)
-        yes = (flat[arrangement.undecided] >> plane).astype(np.int8)
-        decisions = yes * signs[arrangement.undecided]
-        refinement = ((flat[arrangement.refined] >> plane) & 1).astype(np.uint8)
+        digits = (magnitudes >> plane).astype(np.uint8).ravel()
+        decisions = (digits.view(np.int8) * signs.ravel())[arrangement.undecided]
+        refinement = digits[arrangement.refined] & 1
         prior = plan.priors[plane]
         bits, sizes = encode_segments(decisions, arrangement.lengths, np.array(prior.orders))
         cut = int(sizes[: prior.refined_after].sum())
