@@ -26,6 +26,7 @@ from pnc.transport.events import (
     PictureStarted,
 )
 from pnc.transport.links.base import Link
+from pnc.transport.links.options import hide_token
 from pnc.transport.receiver import Receiver
 
 __all__ = ["Desk", "Intake", "LinkReceiver", "LinkState"]
@@ -185,7 +186,7 @@ class LinkReceiver:
     """One link: a :class:`~pnc.transport.driver.Driver` with an :class:`Intake`.
 
     Args:
-        url: The link.
+        url: The link; a token in it is used and never shown.
         desk: The rest of the server.
         open_link: How to open it.
         config: Settings of the session.
@@ -199,10 +200,10 @@ class LinkReceiver:
         open_link: Callable[[str], Link],
         config: ReceiverConfig | None = None,
     ) -> None:
-        self.url = url
+        self.url = hide_token(url)
         self._desk = desk
         receiver = Receiver(config or ReceiverConfig())
-        self._intake = Intake(url, desk, self._acknowledge)
+        self._intake = Intake(self.url, desk, self._acknowledge)
         self._driver = Driver(
             receiver,
             lambda: open_link(url),

@@ -116,7 +116,8 @@ class EdgeServer:
             ConfigError: An address is wrong.
         """
         for url in urls:
-            self._links[url] = LinkReceiver(url, self, open_link=open_link, config=config)
+            link = LinkReceiver(url, self, open_link=open_link, config=config)
+            self._links[link.url] = link
         self.recorder.start()
         self.pool.start()
         if self.previewer is not None:

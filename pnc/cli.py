@@ -40,7 +40,7 @@ _SUMMARIES = {
     "inspect": "Show what a stream holds, layer by layer.",
     "device": "Take pictures, encode them and send them before the deadline.",
     "serve": "Receive, decode, classify, store and show: the edge server.",
-    "link": "Play a link: a radio between two pseudo-terminals.",
+    "link": "List, test, record and play links.",
     "train": "Make a checkpoint, stage by stage.",
     "bench": "Measure accuracy by bytes, beside the rivals, and what encoding costs.",
     "doctor": "Check runtimes, checkpoints, ports and permissions, and say what to do.",

@@ -54,12 +54,34 @@ PACKAGES_OF_PACKAGE: dict[str, set[str]] = {
     "benchmarks": SERVER_PACKAGES | {"httpx", "keras", "matplotlib", "tensorflow"},
 }
 
-PACKAGES_OF_MODULE = {
-    "pnc.codec.interpreter": {"tensorflow"},
-    "pnc.replay.baselines.whole_files": {"pillow_jxl"},
+CIRCUITPYTHON = {
+    "_bleio",
+    "board",
+    "digitalio",
+    "microcontroller",
+    "supervisor",
+    "usb_cdc",
+    "usb_hid",
+    "usb_midi",
+    "watchdog",
 }
-"""tf.lite is the third choice of the interpreter's face, where nothing smaller is installed. JPEG
-XL is a rival only where its package is."""
+
+PACKAGES_OF_MODULE = {
+    "device.firmware.boot": CIRCUITPYTHON,
+    "device.firmware.code": CIRCUITPYTHON | {"bridge_core"},
+    "device.sources.picamera": {"picamera2"},
+    "device.sources.v4l2": {"linuxpy"},
+    "device.sources.video": {"av"},
+    "pnc.codec.interpreter": {"tensorflow"},
+    "pnc.commands.link_list": {"bleak"},
+    "pnc.replay.baselines.whole_files": {"pillow_jxl"},
+    "pnc.transport.links.ble": {"bleak"},
+    "pnc.transport.links.ble_peripheral": {"bumble"},
+    "pnc.transport.links.websocket": {"websockets"},
+}
+"""Packages that only one module may know, since only a few machines have them: tf.lite is the third
+choice of the interpreter's face, JPEG XL is a rival where its package is, links and cameras have
+extras of their own, and the firmware runs on CircuitPython."""
 
 CLOCKS_AND_WIRES = {"asyncio", "sched", "select", "selectors", "serial", "socket", "time"}
 MAY_WAIT = ("pnc.transport.links", "pnc.transport.driver", "pnc.commands", "pnc.cli")

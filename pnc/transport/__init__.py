@@ -8,6 +8,7 @@ from pnc.transport.events import (
     PictureEnded,
     PictureExpired,
     PictureStarted,
+    PictureStopped,
     ResultReceived,
 )
 from pnc.transport.session import Receiver, Sender
@@ -20,6 +21,7 @@ __all__ = [
     "PictureEnded",
     "PictureExpired",
     "PictureStarted",
+    "PictureStopped",
     "Receiver",
     "ResultReceived",
     "Sender",

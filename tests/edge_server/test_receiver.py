@@ -260,6 +260,25 @@ def test_a_lost_link_is_reported_and_opened_again(
     assert seen[1].message == f"{URL}: unplugged; plug it in again"
 
 
+def test_a_token_is_used_and_never_shown(
+    desk: RecordingDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: queue.Queue[LinkState] = queue.Queue()
+    opened: list[str] = []
+    monkeypatch.setattr(desk, "link_changed", states.put)
+
+    def open_link(url: str) -> Link:
+        opened.append(url)
+        return DeadLink()
+
+    secret = "ws://127.0.0.1:8100/?listen=1&token=secret"
+    link = LinkReceiver(secret, desk, open_link=open_link)
+    link.start()
+    assert states.get(timeout=WAIT_S).url == "ws://127.0.0.1:8100/?listen=1&token=***"
+    link.stop()
+    assert opened[0] == secret
+
+
 def test_a_link_that_cannot_be_opened_is_an_error_at_the_start(
     store: Store, catalogue: Catalogue
 ) -> None:

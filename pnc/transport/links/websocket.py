@@ -6,7 +6,7 @@ which cannot, in the URL.
 
 The package ``websockets`` keeps the protocol here (its sans-I/O layer), the sockets are ours: its
 blocking face holds one lock for both directions while a send is blocked
-(docs/decisions/0021-websockets.md).
+(docs/decisions/0019-websockets.md).
 """
 
 from __future__ import annotations
