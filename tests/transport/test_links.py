@@ -364,13 +364,17 @@ def test_emulated_write_gives_up_on_a_radio_that_stands_still(
     a.write(b"x" * 30)
 
 
+def read_nothing(link: Link, end: float) -> None:
+    while time.monotonic() < end:
+        assert link.read(20) == b""
+
+
 def test_emulated_link_is_cut_and_comes_back(emulated: Callable[..., Link]) -> None:
     a = emulated("a", cut_s=0.05, away_s=0.3)
     b = emulated("b")
     end = time.monotonic() + 20
     with pytest.raises(LinkLostError, match="was cut"):
-        while time.monotonic() < end:
-            assert a.read(20) == b""
+        read_nothing(a, end)
     with pytest.raises(LinkLostError, match="was cut"):
         a.write(b"x")
     a.close()
