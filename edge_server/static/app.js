@@ -52,22 +52,30 @@ function drawTop(list, guesses) {
 
 /* ---- current picture ---- */
 
-let wanted = 0;
-async function showPicture(url, alt) {
-  const ticket = ++wanted;
+/* A picture and what is said of it change together, in the order in which they were asked for. */
+let asked = 0;
+let shown = 0;
+async function showPicture(url, alt, guesses, stage) {
+  const ticket = ++asked;
   const next = new Image();
   next.src = url;
-  try {
-    await next.decode();
-  } catch {
-    return;
-  }
-  if (ticket !== wanted) return;
+  const came = await next.decode().then(() => true, () => false);
+  if (ticket < shown) return;
+  shown = ticket;
+  drawTop($('top'), guesses);
+  showStage(stage);
+  if (!came) return;
   const picture = $('picture');
   picture.src = next.src;
   picture.alt = alt;
   picture.hidden = false;
   $('empty').hidden = true;
+}
+
+function showNoPicture(guesses, stage) {
+  shown = ++asked;
+  drawTop($('top'), guesses);
+  showStage(stage);
 }
 
 function showStage(text) {
@@ -104,11 +112,10 @@ function onProgress(event) {
 
 function onPreview(event) {
   if (!isShown(event) || !samePicture(event, state.picture) || state.picture.ended) return;
-  drawTop($('top'), event.top);
   const size = event.received_bytes.toLocaleString('en');
-  showStage(`${size} bytes, sharpening`);
   const url = `api/v1/devices/${encodeURIComponent(event.device)}/preview.png?n=${event.picture_id}-${event.received_bytes}`;
-  showPicture(url, `picture ${event.picture_id} from its first ${size} bytes`);
+  const alt = `picture ${event.picture_id} from its first ${size} bytes`;
+  showPicture(url, alt, event.top, `${size} bytes, sharpening`);
 }
 
 function onEnded(event) {
@@ -119,16 +126,15 @@ function onResult(result) {
   addRecent(result);
   if (!isShown(result)) return;
   if (state.picture && !samePicture(result, state.picture) && result.picture_id < state.picture.picture_id) return;
-  drawTop($('top'), result.top);
   showBytes(result.received_packets, result.num_packets, result.received_bytes);
   $('now-name').textContent = `${result.device} · picture ${result.picture_id}`;
   if (result.error) {
-    showStage('not decoded');
+    showNoPicture(result.top, 'not decoded');
   } else if (result.received_bytes === 0) {
-    showStage('nothing arrived in time');
+    showNoPicture(result.top, 'nothing arrived in time');
   } else {
-    showStage(`${result.received_bytes.toLocaleString('en')} bytes, final`);
-    showPicture(result.picture, describe(result));
+    const stage = `${result.received_bytes.toLocaleString('en')} bytes, final`;
+    showPicture(result.picture, describe(result), result.top, stage);
   }
 }
 
