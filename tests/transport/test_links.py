@@ -349,10 +349,10 @@ def test_emulated_side_is_exclusive_until_closed(emulated: Callable[..., Link]) 
 
 
 def test_emulated_link_loses_what_nobody_listens_to(emulated: Callable[..., Link]) -> None:
-    a = emulated("a", rate_bps=8e6)
+    a = emulated("a", rate_bps=8e6, fifo_bytes=512)
     a.write(b"x" * 3000)
     b = emulated("b")
-    assert b.read(0.0) == b""
+    assert len(b.read(0.0)) <= 512
 
 
 def test_emulated_write_gives_up_on_a_radio_that_stands_still(
