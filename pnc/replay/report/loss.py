@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from pnc.replay.report.drawing import MUTED, OWN_COLOURS, draw_curve, make_panels, style_panel
-from pnc.replay.report.results import Results, list_panels, title_of
+from pnc.replay.report.results import Results, list_panels, title_of, widest_half
 
 LOSS_SCHEMA = "pnc.loss/2"
 """Name and version of the JSON that this module reads."""
@@ -23,10 +23,12 @@ def loss_tables(results: Results) -> str:
         set_name, judge, codec, mtu, metric = panel
         cells = _cells(results, panel)
         count = next(iter(cells.values()))["n"]
+        widest = widest_half(cells.values(), metric)
         lines = [
             f"**{set_name}, judged by {judge}: `{codec}` in packets of {mtu} bytes** "
             f"(n = {count}, {results['num_seeds']} draws). "
-            f"Each cell: {title_of(metric)} in percent; in brackets the points against no loss.",
+            f"Each cell: {title_of(metric)} in percent; in brackets the points against no loss; "
+            f"half-widths of the 95 % intervals are at most {widest:.1f} points.",
             "",
             "| bytes sent | repairs a piece | "
             f"{' | '.join(f'{100 * p:g} % lost' for p in results['losses'])} |",

@@ -14,7 +14,7 @@ from pnc.replay.report.drawing import (
     make_panels,
     style_panel,
 )
-from pnc.replay.report.results import Results, list_panels, title_of
+from pnc.replay.report.results import Results, list_panels, title_of, widest_half
 
 RATE_ACCURACY_SCHEMA = "pnc.rate-accuracy/1"
 """Name and version of the JSON that this module reads; a change of meaning counts it up."""
@@ -147,11 +147,12 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
         if (row["set"], row["judge"]) == (set_name, judge)
     }
     ours = f" {results['reference']}: bytes at equal {title_of(metric)} |" if changes else ""
+    widest = widest_half((cell for cells in rows.values() for cell in cells), metric)
     lines = [
         f"**{set_name}, judged by {judge}** (n = {whole['n']}; undamaged: top-1 "
         f"{_percent(whole['top1'])}, top-5 {_percent(whole['top5'])}). "
         f"Each cell: top-1 / top-5 in percent; bold: the best {title_of(metric)}; "
-        f"half-widths of the 95 % intervals are at most {_widest(rows, metric):.1f} points.",
+        f"half-widths of the 95 % intervals are at most {widest:.1f} points.",
         "",
         f"| bytes at most | {' | '.join(f'{b:,}' for b in budgets)} | {title_of(metric)} {share} |"
         + ours,
@@ -213,11 +214,6 @@ def _change(cell: Mapping[str, Any] | None) -> str:
 
 def _percent(cell: Mapping[str, float]) -> str:
     return f"{100 * cell['value']:.1f}"
-
-
-def _widest(rows: Mapping[str, Sequence[Mapping[str, Any]]], metric: str) -> float:
-    cells = [cell[metric] for cells in rows.values() for cell in cells]
-    return max(50.0 * float(cell["high"] - cell["low"]) for cell in cells)
 
 
 def _undamaged(results: Results, set_name: str, judge: str) -> Mapping[str, Any]:

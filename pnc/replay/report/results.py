@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pnc.errors import ConfigError
@@ -43,3 +43,8 @@ def list_panels(results: Results) -> list[tuple[str, str, str]]:
 def title_of(metric: str) -> str:
     """Return what people call "top1" or "top5"."""
     return "top-5" if metric == "top5" else "top-1"
+
+
+def widest_half(rows: Iterable[Mapping[str, Any]], metric: str) -> float:
+    """Return the largest half-width of a metric's intervals, percent points."""
+    return max(50.0 * float(row[metric]["high"] - row[metric]["low"]) for row in rows)
