@@ -61,7 +61,8 @@ class Loss(StrEnum):
 def _prepare() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _run(recipe: Recipe, stages: tuple[str, ...], run: Path, out: Path | None) -> None:
