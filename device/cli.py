@@ -19,7 +19,7 @@ from device.deploy.cli import add_commands
 from pnc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from device.agent import PacedSender
+    from device.pacing import PacedSender
     from device.report import LineReporter
     from pnc.transport.events import Event
     from pnc.transport.links.base import Link
@@ -139,8 +139,11 @@ def run(
 
     Ctrl-C and SIGTERM end it cleanly, with status 0.
     """
-    from device.agent import Camera, Manifest, PacedSender, run_agent
+    from device.agent import run_agent
+    from device.camera import Camera
     from device.health import Health, HealthServer, Notifier
+    from device.manifest import Manifest
+    from device.pacing import PacedSender
     from device.policy import parse_policy
     from device.report import Tee, redact
     from device.sources import open_source

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from device.agent import PictureReport
+from device.pictures import PictureReport
 from device.report import Tally, describe
 from device.sources import SourceLostError
 from pnc.errors import ConfigError, ImageError, LinkError
@@ -39,7 +39,7 @@ MAX_ANSWER_BYTES = 1 << 20
 
 
 class Health:
-    """Collects facts; a :class:`device.agent.Reporter`.
+    """Collects facts; a :class:`device.pictures.Reporter`.
 
     Args:
         facts: What does not change: name, version, checkpoint, source, link.

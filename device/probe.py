@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from device.agent import LEAD_FLOOR_S
+from device.camera import LEAD_FLOOR_S
 from pnc.transport.wire import Data, encode_frame
 
 if TYPE_CHECKING:

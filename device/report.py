@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from device.agent import PictureReport, Reporter
+from device.pictures import PictureReport, Reporter
 from device.sources import SourceLostError
 from pnc.commands.files import count_noun
 from pnc.errors import ImageError, LinkError

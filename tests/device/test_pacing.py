@@ -1,0 +1,103 @@
+"""The device's pace, on a virtual clock and a virtual link."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from device.pacing import RESULT_WAIT_S
+from device.pictures import Finished
+from pnc.transport.events import PictureEnded
+from tests.device.bench import Bench
+
+
+def test_every_picture_is_reported_once_with_its_result() -> None:
+    bench = Bench(count=5)
+    bench.pair.run_until(10)
+    assert [report.picture_id for report in bench.reports] == [1, 2, 3, 4, 5]
+    report = bench.reports[2]
+    assert report.source == "picture 3"
+    assert report.top[0] == ("gear", 0.93)
+    assert (report.encoded_bytes, report.sent_bytes, report.received_bytes) == (800, 800, 800)
+    assert report.result_ms is not None
+    assert 0 < report.result_ms < 500
+    assert len(bench.times(Finished)) == 1
+
+
+def test_pictures_follow_at_the_pace_of_the_deadline() -> None:
+    bench = Bench(count=5)
+    bench.pair.run_until(10)
+    steps = np.diff(bench.shelf.requests)
+    assert len(bench.shelf.requests) == 5
+    assert steps == pytest.approx([0.5] * 4, abs=1e-6)
+
+
+def test_no_picture_is_spent_before_the_server_answers() -> None:
+    bench = Bench(count=2, cuts=((0.0, 3.0),))
+    bench.pair.run_until(2.9)
+    assert bench.shelf.requests == []
+    bench.pair.run_until(20)
+    assert len(bench.reports) == 2
+    assert all(report.result_ms is not None for report in bench.reports)
+
+
+def test_a_late_encoder_delays_its_picture_and_no_other() -> None:
+    bench = Bench(count=3, late_s=0.2)
+    bench.pair.run_until(10)
+    assert np.diff(bench.shelf.requests) == pytest.approx([0.7] * 2, abs=0.02)
+    assert len(bench.reports) == 3
+
+
+def test_a_slow_link_sends_less_and_says_how_much() -> None:
+    bench = Bench(count=4, rate_bps=6000.0)
+    bench.pair.run_until(20)
+    ended = [event for _, event in bench.pair.receiver_events if isinstance(event, PictureEnded)]
+    sent = [report.sent_bytes for report in bench.reports]
+    assert sent[2:] == [event.received_bytes for event in ended][2:]
+    assert 0 < max(sent[2:]) < 800
+
+
+def test_a_picture_without_a_result_is_reported_after_a_while() -> None:
+    bench = Bench(count=1, answers=False)
+    bench.pair.run_until(60)
+    (report,) = bench.reports
+    assert report.result_ms is None
+    assert report.top == ()
+    (end,) = bench.times(Finished)
+    assert end == pytest.approx(0.5 + RESULT_WAIT_S, abs=1.0)
+
+
+def test_ends_when_the_source_ends() -> None:
+    bench = Bench(num=3)
+    bench.pair.run_until(20)
+    assert len(bench.reports) == 3
+    assert len(bench.times(Finished)) == 1
+
+
+def test_a_fresh_link_goes_on_with_the_newest_picture() -> None:
+    bench = Bench(count=10)
+    bench.pair.at(1.1, lambda: bench.paced.link_opened(1.1))
+    bench.pair.run_until(20)
+    assert len(bench.reports) == 10
+    after = bench.shelf.requests[4:]
+    assert bench.shelf.requests[3] == pytest.approx(1.5, abs=0.1)
+    assert after[0] == pytest.approx(1.1, abs=0.1)
+    assert np.diff(after) == pytest.approx([0.5] * (len(after) - 1), abs=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**16), loss=st.floats(0, 0.4))
+def test_every_picture_is_reported_exactly_once_whatever_is_lost(seed: int, loss: float) -> None:
+    bench = Bench(count=6, loss=loss, seed=seed)
+    bench.pair.run_until(60)
+    assert sorted(report.picture_id for report in bench.reports) == [1, 2, 3, 4, 5, 6]
+    assert len(bench.times(Finished)) == 1
+
+
+def test_a_late_picture_is_looked_for_less_and_less_often() -> None:
+    ticks: list[None] = []
+    bench = Bench(num=2, late_s=20.0, on_tick=lambda: ticks.append(None))
+    bench.pair.run_until(19)
+    assert 150 < len(ticks) < 800
