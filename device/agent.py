@@ -5,8 +5,9 @@ Two threads, so that the next picture is encoded while the current one is sent::
     Camera (thread)    source -> encode, in packets -> one picture on the shelf
     the caller's       pump: PacedSender (shelf -> Sender) <-> Link
 
-A picture is submitted at the deadline of the one before it, and is taken as late before that as
-its encoding allows, so that what is sent is new.
+A picture is submitted at the deadline of the one before it, or a little sooner if all of that has
+arrived, and is taken as late before as its first packet allows, so that what is sent is new. The
+other packets are coded while the first one is on its way.
 """
 
 from __future__ import annotations

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from device.pictures import EncodedPicture, Reporter
@@ -16,8 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAD_FLOOR_S", "Camera", "Encoder"]
 
-LEAD_FLOOR_S = 0.02
-"""A picture is taken at least this long before it is due: a scheduler may be this late."""
+LEAD_FLOOR_S = 0.001
+"""A picture is taken this much before its first packet has to be begun, seconds: a thread wakes up
+about this late. One that comes later still leaves the link idle for so long, and is as new."""
+
+NUM_TIMES = 9
+"""Pictures whose median says how long one takes until its first packet; the first is slower."""
 
 MAX_TAKE_S = 1.0
 """A source that took longer was waiting for a picture, not busy with one, seconds."""
@@ -29,15 +36,15 @@ MIN_BACKOFF_S, MAX_BACKOFF_S = 0.25, 5.0
 class Encoder(Protocol):
     """The part of :class:`pnc.Codec` that a device uses."""
 
-    def encode_packets(
+    def iter_packets(
         self,
         picture: PictureLike,
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
         redundancy: float = 0.0,
-    ) -> list[bytes]:
-        """Return the packets of a picture."""
+    ) -> Iterator[bytes]:
+        """Give the packets of a picture, each as soon as it is coded."""
 
 
 class Camera:
@@ -51,6 +58,8 @@ class Camera:
         max_bytes: Longest stream, bytes; None: as the checkpoint makes it.
         redundancy: Repairs for each piece of a stream, see :meth:`pnc.Codec.packetize`.
         clock: The clock of the times passed to :meth:`request`.
+        on_ready: Called from the camera's thread when there is something to collect.
+        early: Whether the first packet is handed over before the others are coded.
     """
 
     def __init__(
@@ -63,6 +72,8 @@ class Camera:
         max_bytes: int | None = None,
         redundancy: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        on_ready: Callable[[], None] = lambda: None,
+        early: bool = True,
     ) -> None:
         self._source = source
         self._encoder = encoder
@@ -71,13 +82,16 @@ class Camera:
         self._max_bytes = max_bytes
         self._redundancy = redundancy
         self._clock = clock
+        self._on_ready = on_ready
         self._changed = threading.Condition()
         self._due: float | None = None
+        self._begun: EncodedPicture | None = None
         self._finished: EncodedPicture | None = None
         self._error: Exception | None = None
         self._exhausted = False
         self._closed = False
-        self._slowest_s = 0.0
+        self._early = early
+        self._times: deque[float] = deque(maxlen=NUM_TIMES)
         self._take_s = 0.0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
@@ -86,17 +100,26 @@ class Camera:
     def exhausted(self) -> bool:
         """Whether the source has ended and its last picture was collected."""
         with self._changed:
-            return self._exhausted and self._finished is None
+            return self._exhausted and self._begun is None and self._finished is None
 
     def request(self, due: float) -> None:
         """Ask for a picture that is ready at a time; one that is waiting already is discarded."""
         with self._changed:
             self._due = due
-            self._finished = None
+            self._begun = self._finished = None
             self._changed.notify()
 
     def collect(self) -> EncodedPicture | None:
         """Return the picture asked for, once, or None while it is not ready."""
+        with self._changed:
+            if self._error is not None:
+                raise self._error
+            encoded = self._finished or self._begun
+            self._begun = self._finished = None
+            return encoded
+
+    def collect_rest(self) -> EncodedPicture | None:
+        """Return the whole of the picture of which a part was collected, or None until then."""
         with self._changed:
             if self._error is not None:
                 raise self._error
@@ -114,22 +137,21 @@ class Camera:
     def _run(self) -> None:
         try:
             while self._wait_until_wanted():
-                encoded = self._take()
-                with self._changed:
-                    if encoded is None:
+                if not self._take():
+                    with self._changed:
                         self._exhausted = True
-                        return
-                    self._finished = encoded
+                    return
         except Exception as error:  # noqa: BLE001 - the top of a thread; collect() raises it again
             with self._changed:
                 self._error = error
+        finally:
+            self._on_ready()
 
     def _wait_until_wanted(self) -> bool:
         with self._changed:
             while not self._closed:
                 if self._due is not None:
-                    lead_s = LEAD_FLOOR_S + 2 * self._slowest_s
-                    wait_s = self._due - lead_s - self._clock()
+                    wait_s = self._due - self._lead_s - self._clock()
                     if wait_s <= 0:
                         self._due = None
                         return True
@@ -138,27 +160,50 @@ class Camera:
                     self._changed.wait()
             return False
 
-    def _take(self) -> EncodedPicture | None:
+    @property
+    def _lead_s(self) -> float:
+        """How long before it is due a picture is taken, so that its first packet is in time."""
+        return LEAD_FLOOR_S + (statistics.median_low(self._times) if self._times else 0.0)
+
+    def _take(self) -> bool:
+        """Hand over a picture; return False if there is none any more."""
         while (picture := self._take_picture()) is not None:
-            begin = time.perf_counter()
+            taken_at, begin = self._clock(), time.perf_counter()
+            coded = self._encoder.iter_packets(
+                picture.content,
+                self._mtu_bytes,
+                max_bytes=self._max_bytes,
+                redundancy=self._redundancy,
+            )
             try:
-                packets = self._encoder.encode_packets(
-                    picture.content,
-                    self._mtu_bytes,
-                    max_bytes=self._max_bytes,
-                    redundancy=self._redundancy,
-                )
+                packets = list(islice(coded, 1))
             except ImageError as error:
                 self._source.reject(picture)
                 self._reporter.broken(error)
                 if self._source.live:
                     self._pause(MIN_BACKOFF_S)
                 continue
-            num_bytes = sum(map(len, packets))
+            first_s = time.perf_counter() - begin
+            if self._early and packets:
+                self._hand_over(
+                    EncodedPicture(picture, tuple(packets), 1e3 * first_s, taken_at, whole=False)
+                )
+            packets += coded
             encode_s = time.perf_counter() - begin
-            self._slowest_s = max(self._take_s + encode_s, 0.9 * self._slowest_s)
-            return EncodedPicture(picture, num_bytes, packets, 1e3 * encode_s)
-        return None
+            self._times.append(self._take_s + (first_s if self._early else encode_s))
+            self._hand_over(EncodedPicture(picture, packets, 1e3 * encode_s, taken_at))
+            return True
+        return False
+
+    def _hand_over(self, encoded: EncodedPicture) -> None:
+        with self._changed:
+            if self._due is not None:
+                return  # Another picture was asked for meanwhile: it takes this one's place.
+            if encoded.whole:
+                self._begun, self._finished = None, encoded
+            else:
+                self._begun = encoded
+        self._on_ready()
 
     def _take_picture(self) -> Picture | None:
         """Take a picture; tell once of a source that gives none, and try until it does."""

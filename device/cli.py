@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "run"]
 
+SWITCH_INTERVAL_S = 0.0002
+"""How long the thread that codes may keep the one that sends from Python, seconds: a first packet
+should not wait for Python's 5 ms."""
+
 app = typer.Typer(no_args_is_help=True, help="Take pictures, encode them, send what fits in time.")
 
 
@@ -139,6 +143,8 @@ def run(
 
     Ctrl-C and SIGTERM end it cleanly, with status 0.
     """
+    import numpy as np
+
     from device.agent import run_agent
     from device.camera import Camera
     from device.health import Health, HealthServer, Notifier
@@ -149,6 +155,7 @@ def run(
     from device.sources import open_source
     from pnc import __version__
     from pnc.codec.codec import Codec
+    from pnc.codec.image import SIZE
     from pnc.config import SenderConfig
     from pnc.transport.driver import pump
     from pnc.transport.links import open_link
@@ -177,6 +184,12 @@ def run(
         "policy": policy,
     }
 
+    changed = threading.Condition()
+
+    def wake() -> None:
+        with changed:
+            changed.notify_all()
+
     def carry(paced: PacedSender, opened: Link, on_event: Callable[[Event], None]) -> None:
         def tell(event: Event) -> None:
             statistics, tally = paced.sender.statistics, lines_out.tally
@@ -184,15 +197,18 @@ def run(
             tally.goodput_spread = statistics.goodput_spread
             on_event(event)
 
-        pump(paced, opened, on_event=tell, stop=stop)
+        pump(paced, opened, on_event=tell, stop=stop, changed=changed)
 
     with ExitStack() as stack:
         stack.enter_context(_ending_cleanly(stop))
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         lines_out = stack.enter_context(_reporting(as_json, log_json))
         facts_kept = Health(facts)
         reporter = Tee(lines_out, facts_kept)
         if lines is not None:
             stack.callback(lines.close)
+        codec.encode_packets(np.zeros((SIZE, SIZE, 3), np.uint8), mtu_bytes)
         camera = Camera(
             pictures,
             codec,
@@ -200,6 +216,8 @@ def run(
             mtu_bytes=mtu_bytes,
             max_bytes=max_bytes,
             redundancy=redundancy,
+            on_ready=wake,
+            early=lines is None,
         )
         stack.callback(camera.close)
         paced = PacedSender(

@@ -38,8 +38,17 @@ class _Open:
     """A picture that was submitted and not yet reported."""
 
     report: PictureReport
+    taken_at: float
     submitted: float
     deadline: float
+
+
+@dataclass(frozen=True)
+class _Growing:
+    """A picture of which the first packets were submitted."""
+
+    picture_id: int
+    num_packets: int
 
 
 class PacedSender:
@@ -85,6 +94,8 @@ class PacedSender:
         self._due: float | None = None
         self._look_at = 0.0
         self._open: dict[int, _Open] = {}
+        self._growing: _Growing | None = None
+        self._fresh: int | None = None
         self._finished = False
 
     @property
@@ -113,6 +124,7 @@ class PacedSender:
         """
         self.tick()
         self._ask(now)
+        self._extend(now)
         self._submit(now)
         events = self._note(self.sender.handle_timer(now), now) + self._give_up(now)
         if not (self._more or self._open or self._finished):
@@ -122,12 +134,21 @@ class PacedSender:
 
     def data_to_send(self, now: float) -> bytes:
         """Return what may go out now."""
-        return self.sender.data_to_send(now)
+        before = self.sender.statistics.data_frames_sent
+        data = self.sender.data_to_send(now)
+        if self._fresh is not None and self.sender.statistics.data_frames_sent > before:
+            if (entry := self._open.get(self._fresh)) is not None:
+                age_ms = 1e3 * (now - entry.taken_at)
+                entry.report = replace(entry.report, first_packet_ms=age_ms)
+            self._fresh = None
+        return data
 
     def next_timer(self) -> float | None:
         """When to call again at the latest."""
         times = [entry.deadline + RESULT_WAIT_S for entry in self._open.values()]
-        if self._due is not None and self._more and not self._busy:
+        if self._growing is not None:
+            times.append(self._look_at)
+        elif self._due is not None and self._more and not self._busy:
             times.append(max(self._due, self._look_at))
         if (timer := self.sender.next_timer()) is not None:
             times.append(timer)
@@ -152,27 +173,34 @@ class PacedSender:
 
     def _ask(self, now: float) -> None:
         """Ask for the next picture, once, as soon as it is known when its turn comes."""
-        if self._asked or self._due is None or self._busy or not self._more:
+        if self._asked or self._growing or self._due is None or self._busy or not self._more:
             return
         self._asked = True
         self._shelf.request(max(self._due, now))
 
     def _submit(self, now: float) -> None:
-        if self._due is None or now < self._due or self._busy or not self._more:
+        if self._due is None or self._busy or not self._more or self._growing is not None:
+            return
+        if now < self._due and self.sender.sending:
             return
         encoded = self._shelf.collect()
         if encoded is None:
-            self._look_at = now + min(max(POLL_S, POLL_SHARE * (now - self._due)), MAX_POLL_S)
+            late_s = max(0.0, now - self._due)
+            self._look_at = now + min(max(POLL_S, POLL_SHARE * late_s), MAX_POLL_S)
             return
         self._num_submitted += 1
         if self._manifest is not None:
             self._manifest.add(
                 self.sender.session_id, self._num_submitted, encoded, self._wall_clock()
             )
-        self._due = now + self._deadline_s
-        deadline = self._due + self._policy.grace_s
+        self._due = max(now, self._due) + self._deadline_s
+        deadline = now + self._deadline_s + self._policy.grace_s
         picture_id = self.sender.submit(
-            encoded.packets, deadline=deadline, now=now, max_bytes=self._policy.max_bytes
+            encoded.packets,
+            deadline=deadline,
+            now=now,
+            max_bytes=self._policy.max_bytes,
+            more=not encoded.whole,
         )
         assert picture_id == self._num_submitted, "the sender counts pictures from 1"
         report = PictureReport(
@@ -180,11 +208,34 @@ class PacedSender:
             encoded.picture.name,
             encoded.picture.label,
             encoded.num_bytes,
-            sum(map(len, encoded.packets)),
+            encoded.num_bytes,
             encoded.encode_ms,
         )
-        self._open[picture_id] = _Open(report, now, deadline)
+        self._open[picture_id] = _Open(report, encoded.taken_at, now, deadline)
+        self._fresh = picture_id
         self._asked = False
+        if encoded.whole:
+            self._ask(now)
+        else:
+            self._growing = _Growing(picture_id, len(encoded.packets))
+            self._look_at = now + POLL_S
+
+    def _extend(self, now: float) -> None:
+        """Submit the rest of a picture as soon as it is coded, and ask for the next one."""
+        growing = self._growing
+        if growing is None:
+            return
+        encoded = self._shelf.collect_rest()
+        if encoded is None:
+            self._look_at = now + POLL_S
+            return
+        self._growing = None
+        goes = self.sender.extend(growing.picture_id, encoded.packets[growing.num_packets :], now)
+        if (entry := self._open.get(growing.picture_id)) is not None:
+            report = replace(
+                entry.report, encoded_bytes=encoded.num_bytes, encode_ms=encoded.encode_ms
+            )
+            entry.report = replace(report, sent_bytes=encoded.num_bytes) if goes else report
         self._ask(now)
 
     def _note(self, events: list[Event], now: float) -> list[Event]:
@@ -194,6 +245,7 @@ class PacedSender:
                 case Connected() if self._due is None:
                     self._due = now
                     self._asked = False
+                    self._growing = None
                     self._ask(now)
                 case PictureExpired(picture_id, bytes_sent) | PictureStopped(
                     picture_id, bytes_sent

@@ -16,15 +16,22 @@ __all__ = ["EncodedPicture", "Finished", "PictureReport", "Reporter", "Shelf", "
 
 @dataclass(frozen=True)
 class EncodedPicture:
-    """A picture that is ready to be sent."""
+    """A picture that is ready to be sent, or the first packets of one."""
 
     picture: Picture
-    num_bytes: int
-    """Length of its stream."""
     packets: Sequence[bytes]
     """In priority order."""
     encode_ms: float
     """From the picture as taken to packets, milliseconds."""
+    taken_at: float
+    """When the source gave the picture, by the clock of the shelf."""
+    whole: bool = True
+    """Whether these are all packets."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of all packets."""
+        return sum(map(len, self.packets))
 
 
 class Shelf(Protocol):
@@ -35,6 +42,15 @@ class Shelf(Protocol):
 
     def collect(self) -> EncodedPicture | None:
         """Return the picture asked for, once, or None while it is not ready.
+
+        The first packets may be ready before the others: these follow by :meth:`collect_rest`.
+
+        Raises:
+            PncError: The source is of no use any more.
+        """
+
+    def collect_rest(self) -> EncodedPicture | None:
+        """Return the whole of the picture of which a part was collected, or None until it is ready.
 
         Raises:
             PncError: The source is of no use any more.
@@ -58,6 +74,9 @@ class PictureReport(Event):
     sent_bytes: int
     """Payload handed to the link, repetitions included."""
     encode_ms: float
+    first_packet_ms: float | None = None
+    """From the source's giving the picture to its first packet's going to the link, milliseconds;
+    None if none went."""
     result_ms: float | None = None
     """From submission to result, milliseconds; None if no result came."""
     received_bytes: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from device.pacing import PacedSender
@@ -11,7 +12,7 @@ from device.sources import Picture, SourceLostError
 from pnc.config import ReceiverConfig, SenderConfig
 from pnc.errors import ImageError, LinkError
 from pnc.testing import VirtualLinkConfig, VirtualPair
-from pnc.transport.events import Event
+from pnc.transport.events import Event, PictureStarted
 from pnc.transport.links.channel import ChannelConfig
 from pnc.transport.links.trace import RateTrace
 from pnc.transport.session import Receiver, Sender
@@ -21,12 +22,16 @@ SIZES = (200, 200, 200, 200)
 
 
 class FakeShelf:
-    """Hands out numbered pictures, each ready some time after it is due."""
+    """Hands out numbered pictures, each ready some time after it is due, its rest after that."""
 
-    def __init__(self, clock: Callable[[], float], *, num: int, late_s: float) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, num: int, late_s: float, rest_s: float | None
+    ) -> None:
         self._clock = clock
         self._num = num
         self._late_s = late_s
+        self._rest_s = rest_s
+        self._rest: tuple[EncodedPicture, float] | None = None
         self._ready: float | None = None
         self.requests: list[float] = []
         self.num_collected = 0
@@ -38,6 +43,7 @@ class FakeShelf:
     def request(self, due: float) -> None:
         self.requests.append(due)
         self._ready = due + self._late_s
+        self._rest = None
 
     def collect(self) -> EncodedPicture | None:
         if self._ready is None or self._clock() < self._ready:
@@ -46,7 +52,17 @@ class FakeShelf:
         self.num_collected += 1
         picture = Picture(b"", f"picture {self.num_collected}", "gear")
         packets = [bytes([self.num_collected]) * size for size in SIZES]
-        return EncodedPicture(picture, sum(SIZES), packets, 3.0)
+        whole = EncodedPicture(picture, packets, 3.0, self._clock() - 0.003)
+        if self._rest_s is None:
+            return whole
+        self._rest = whole, self._clock() + self._rest_s
+        return replace(whole, packets=packets[:1], encode_ms=1.0, whole=False)
+
+    def collect_rest(self) -> EncodedPicture | None:
+        if self._rest is None or self._clock() < self._rest[1]:
+            return None
+        whole, self._rest = self._rest[0], None
+        return whole
 
 
 class AnsweringReceiver(Receiver):
@@ -63,6 +79,7 @@ class Bench:
         rate_bps: float = 100_000.0,
         num: int = 10**9,
         late_s: float = 0.0,
+        rest_s: float | None = None,
         loss: float = 0.0,
         seed: int = 0,
         cuts: tuple[tuple[float, float], ...] = (),
@@ -76,7 +93,7 @@ class Bench:
         self.pair = VirtualPair(
             self.sender, receiver, link, result_after_s=0.01 if answers else None
         )
-        self.shelf = FakeShelf(self.pair.clock, num=num, late_s=late_s)
+        self.shelf = FakeShelf(self.pair.clock, num=num, late_s=late_s, rest_s=rest_s)
         self.paced = PacedSender(
             self.sender, self.shelf, deadline_s=0.5, wall_clock=lambda: 1e9, **options
         )
@@ -85,6 +102,15 @@ class Bench:
     @property
     def reports(self) -> list[PictureReport]:
         return [event for _, event in self.pair.sender_events if isinstance(event, PictureReport)]
+
+    @property
+    def data_times(self) -> list[tuple[float, int]]:
+        """When the first packet of each picture arrived, and the picture's id."""
+        return [
+            (time, event.picture_id)
+            for time, event in self.pair.receiver_events
+            if isinstance(event, PictureStarted)
+        ]
 
     def times(self, kind: type[Event]) -> list[float]:
         return [time for time, event in self.pair.sender_events if isinstance(event, kind)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,26 +40,30 @@ class ListSource:
 
 
 class FakeEncoder:
-    def encode_packets(
+    def iter_packets(
         self,
         picture: Any,
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
         redundancy: float = 0.0,
-    ) -> list[bytes]:
+    ) -> Iterator[bytes]:
         if picture == b"broken":
             raise ImageError("broken: not a picture")
         stream = bytes(picture)[:max_bytes]
-        return [stream[start : start + mtu_bytes] for start in range(0, len(stream), mtu_bytes)]
+        for start in range(0, len(stream), mtu_bytes):
+            yield stream[start : start + mtu_bytes]
 
 
 def wait_for(camera: Camera) -> EncodedPicture | None:
-    """Collect, or None once the camera has ended."""
+    """Collect a whole picture, or None once the camera has ended."""
     pause = threading.Event()
+    part: EncodedPicture | None = None
     for _ in range(2000):
-        encoded = camera.collect()
-        if encoded is not None or camera.exhausted:
+        encoded = camera.collect() if part is None else camera.collect_rest()
+        if encoded is not None and not encoded.whole:
+            part = encoded
+        elif encoded is not None or camera.exhausted:
             return encoded
         pause.wait(0.002)
     raise AssertionError("the camera gave nothing")
@@ -83,6 +88,74 @@ def test_the_camera_encodes_and_cuts() -> None:
     camera.request(0.0)
     assert wait_for(camera) is None
     assert camera.exhausted
+    camera.close()
+
+
+class HeldEncoder(FakeEncoder):
+    """Codes the first packet, and the others when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+
+    def iter_packets(self, picture: Any, mtu_bytes: int, **options: Any) -> Iterator[bytes]:
+        packets = super().iter_packets(picture, mtu_bytes, **options)
+        yield next(packets)
+        assert self.go_on.wait(10)
+        yield from packets
+
+
+def test_the_camera_hands_the_first_packet_over_before_it_codes_the_others() -> None:
+    ready, encoder = threading.Semaphore(0), HeldEncoder()
+    camera = Camera(
+        ListSource(picture(bytes(500))), encoder, Notes(), mtu_bytes=244, on_ready=ready.release
+    )
+    camera.request(0.0)
+    assert ready.acquire(timeout=10)
+    part = camera.collect()
+    assert part is not None
+    assert ([len(packet) for packet in part.packets], part.whole) == ([244], False)
+    assert camera.collect_rest() is None
+    assert not camera.exhausted
+    encoder.go_on.set()
+    assert ready.acquire(timeout=10)
+    whole = camera.collect_rest()
+    assert whole is not None
+    assert ([len(packet) for packet in whole.packets], whole.whole) == ([244, 244, 12], True)
+    assert whole.taken_at == part.taken_at
+    assert camera.collect() is None
+    camera.close()
+
+
+def test_a_picture_that_was_begun_gives_way_to_one_that_was_asked_for_since() -> None:
+    ready, encoder = threading.Semaphore(0), HeldEncoder()
+    source = ListSource(picture(bytes(500), "old"), picture(bytes(500), "new"))
+    camera = Camera(source, encoder, Notes(), mtu_bytes=244, on_ready=ready.release)
+    camera.request(0.0)
+    assert ready.acquire(timeout=10)
+    camera.request(0.0)
+    assert camera.collect() is None
+    encoder.go_on.set()
+    encoded = wait_for(camera)
+    assert encoded is not None
+    assert encoded.picture.name == "new"
+    camera.close()
+
+
+def test_without_haste_only_whole_pictures_are_handed_over() -> None:
+    ready = threading.Semaphore(0)
+    camera = Camera(
+        ListSource(picture(bytes(500))),
+        FakeEncoder(),
+        Notes(),
+        mtu_bytes=244,
+        on_ready=ready.release,
+        early=False,
+    )
+    camera.request(0.0)
+    assert ready.acquire(timeout=10)
+    encoded = camera.collect()
+    assert encoded is not None
+    assert encoded.whole
     camera.close()
 
 

@@ -101,3 +101,53 @@ def test_a_late_picture_is_looked_for_less_and_less_often() -> None:
     bench = Bench(num=2, late_s=20.0, on_tick=lambda: ticks.append(None))
     bench.pair.run_until(19)
     assert 150 < len(ticks) < 800
+
+
+def test_a_picture_goes_at_once_when_the_one_before_it_has_arrived() -> None:
+    bench = Bench(count=3, late_s=-0.1)
+    bench.pair.at(0.45, lambda: None)
+    bench.pair.run_until(10)
+    assert np.diff(bench.shelf.requests) == pytest.approx([0.5] * 2, abs=1e-6)
+    assert [time for time, _ in bench.data_times][1] == pytest.approx(0.46, abs=0.03)
+
+
+def test_a_picture_waits_for_the_deadline_of_one_that_is_still_sent() -> None:
+    bench = Bench(count=3, late_s=-0.1, rate_bps=6000.0)
+    bench.pair.at(0.45, lambda: None)
+    bench.pair.run_until(10)
+    starts = [time for time, picture_id in bench.data_times if picture_id > 1]
+    assert starts[0] >= bench.shelf.requests[1]
+
+
+def test_the_first_packet_goes_while_the_rest_is_coded() -> None:
+    bench = Bench(count=3, rest_s=0.02)
+    bench.pair.run_until(10)
+    assert [report.encoded_bytes for report in bench.reports] == [800] * 3
+    assert [report.sent_bytes for report in bench.reports] == [800] * 3
+    assert [report.received_bytes for report in bench.reports] == [800] * 3
+    assert [report.encode_ms for report in bench.reports] == [3.0] * 3
+    for report in bench.reports:
+        assert report.first_packet_ms is not None
+        assert 2.9 < report.first_packet_ms < 10
+
+
+def test_a_picture_without_a_rest_in_time_is_reported_as_far_as_it_went() -> None:
+    bench = Bench(count=2, rest_s=0.7)
+    bench.pair.run_until(20)
+    assert [report.sent_bytes for report in bench.reports] == [200] * 2
+    assert [report.encoded_bytes for report in bench.reports] == [200] * 2
+    assert np.diff(bench.shelf.requests) == pytest.approx([0.7], abs=0.02)
+
+
+def test_a_fresh_link_forgets_the_rest_of_a_picture() -> None:
+    bench = Bench(count=4, rest_s=0.2)
+    bench.pair.at(0.1, lambda: bench.paced.link_opened(0.1))
+    bench.pair.run_until(20)
+    assert [report.picture_id for report in bench.reports] == [1, 2, 3, 4]
+
+
+def test_a_picture_of_which_nothing_went_has_no_first_packet() -> None:
+    bench = Bench(count=1, cuts=((0.3, 60.0),), late_s=0.4)
+    bench.pair.run_until(60)
+    (report,) = bench.reports
+    assert report.sent_bytes == 0 or report.first_packet_ms is not None
