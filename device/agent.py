@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from device.pacing import PacedSender
-from device.pictures import Finished, PictureReport, Reporter
+from device.pictures import Finished, PictureReport, Reporter, Unanswered
 from pnc.errors import LinkError, LinkLostError
 from pnc.transport.events import Connected, Event
 
@@ -62,6 +62,8 @@ def run_agent(
         match event:
             case Connected():
                 reporter.connected()
+            case Unanswered():
+                reporter.unanswered(event)
             case PictureReport():
                 reporter.picture(event)
             case Finished():

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from device.pictures import PictureReport
+from device.pictures import PictureReport, Unanswered
 from device.report import Tally, describe
 from device.sources import SourceLostError
 from pnc.errors import ConfigError, ImageError, LinkError
@@ -80,6 +80,11 @@ class Health:
         with self._lock:
             self._state, self._link_error = "connected", None
             self._num_connections += 1
+
+    def unanswered(self, event: Unanswered) -> None:
+        """Note that no edge server answers."""
+        with self._lock:
+            self._state, self._link_error = "waiting", str(event)
 
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Note that the link is gone; a further try to open it counts for nothing."""

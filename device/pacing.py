@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from device.manifest import Manifest
-from device.pictures import Finished, PictureReport, Shelf, parse_result
+from device.pictures import Finished, PictureReport, Shelf, Unanswered, parse_result
 from device.policy import Policy
 from pnc.transport.events import (
     Connected,
@@ -22,6 +23,9 @@ __all__ = ["RESULT_WAIT_S", "PacedSender"]
 
 RESULT_WAIT_S = 10.0
 """How long after its deadline a picture's result is waited for, seconds: several repeated ENDs."""
+
+SILENCE_S = 5.0
+"""After this without an edge server the user is told, seconds: several HELLOs on any link."""
 
 DEADLINE = Policy()
 
@@ -97,6 +101,8 @@ class PacedSender:
         self._growing: _Growing | None = None
         self._fresh: int | None = None
         self._finished = False
+        self._silent_since: float | None = None
+        self._heard_bytes = 0
 
     @property
     def closed(self) -> bool:
@@ -106,6 +112,7 @@ class PacedSender:
     def link_opened(self, now: float) -> None:
         """Begin anew on a fresh link; the next picture goes out once it is answered."""
         self._due = None
+        self._silent_since = None
         self.sender.link_opened(now)
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
@@ -127,6 +134,7 @@ class PacedSender:
         self._extend(now)
         self._submit(now)
         events = self._note(self.sender.handle_timer(now), now) + self._give_up(now)
+        events += self._listen(now)
         if not (self._more or self._open or self._finished):
             self._finished = True
             events.append(Finished())
@@ -266,6 +274,19 @@ class PacedSender:
                 case _:
                     pass
         return events + reports
+
+    def _listen(self, now: float) -> list[Event]:
+        """Tell, once, that nobody answers."""
+        if self.sender.connected:
+            self._silent_since = None
+            return []
+        heard_bytes = self.sender.statistics.bytes_received
+        if self._silent_since is None:
+            self._silent_since, self._heard_bytes = now, heard_bytes
+        if now < self._silent_since + SILENCE_S:
+            return []
+        self._silent_since = math.inf
+        return [Unanswered(heard_bytes - self._heard_bytes)]
 
     def _give_up(self, now: float) -> list[Event]:
         late = [key for key, entry in self._open.items() if now >= entry.deadline + RESULT_WAIT_S]

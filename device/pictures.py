@@ -11,7 +11,15 @@ from device.sources import Picture, SourceLostError
 from pnc.errors import ImageError, LinkError
 from pnc.transport.events import Event
 
-__all__ = ["EncodedPicture", "Finished", "PictureReport", "Reporter", "Shelf", "parse_result"]
+__all__ = [
+    "EncodedPicture",
+    "Finished",
+    "PictureReport",
+    "Reporter",
+    "Shelf",
+    "Unanswered",
+    "parse_result",
+]
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,24 @@ class Finished(Event):
     """The last picture has been reported."""
 
 
+@dataclass(frozen=True)
+class Unanswered(Event):
+    """The link is there, but for a while no edge server has answered."""
+
+    received_bytes: int
+    """What came over the link meanwhile, and was no answer."""
+
+    def __str__(self) -> str:
+        """Return what it looks like and what to do."""
+        if not self.received_bytes:
+            return "nothing comes over the link; is `pnc serve` running at its other end?"
+        return (
+            f"what comes over the link ({self.received_bytes:,} bytes) is not from an edge server; "
+            "is it the right port, with the same baud rate at both ends and, on a board, the "
+            "bridge of device/firmware?"
+        )
+
+
 class Reporter(Protocol):
     """Tells the user; called from more than one thread."""
 
@@ -98,6 +124,9 @@ class Reporter(Protocol):
 
     def connected(self) -> None:
         """Tell that the edge server answered."""
+
+    def unanswered(self, event: Unanswered) -> None:
+        """Tell that no edge server answers, though the link is there."""
 
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Tell that the link is gone and when it is tried again."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from device.pictures import PictureReport, Reporter
+from device.pictures import PictureReport, Reporter, Unanswered
 from device.sources import SourceLostError
 from pnc.commands.files import count_noun
 from pnc.errors import ImageError, LinkError
@@ -92,6 +92,12 @@ class LineReporter:
             if not self._connected:
                 self._connected = True
                 self._note("connected to the edge server", state="connected")
+
+    def unanswered(self, event: Unanswered) -> None:
+        """Tell that no edge server answers, though the link is there."""
+        with self._lock:
+            self._connected = False
+            self._note(f"no edge server: {event}", state="unanswered", error=str(event))
 
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Tell that the link is gone and when it is tried again."""
@@ -197,6 +203,11 @@ class Tee:
         """Tell that the edge server answered."""
         for reporter in self._reporters:
             reporter.connected()
+
+    def unanswered(self, event: Unanswered) -> None:
+        """Tell that no edge server answers."""
+        for reporter in self._reporters:
+            reporter.unanswered(event)
 
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Tell that the link is gone."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from device.pacing import PacedSender
-from device.pictures import EncodedPicture, PictureReport
+from device.pictures import EncodedPicture, PictureReport, Unanswered
 from device.sources import Picture, SourceLostError
 from pnc.config import ReceiverConfig, SenderConfig
 from pnc.errors import ImageError, LinkError
@@ -123,6 +123,7 @@ class Notes:
         self.pictures: list[PictureReport] = []
         self.skipped: list[str] = []
         self.losses: list[float] = []
+        self.silences: list[str] = []
         self.num_connected = 0
         self.source: list[str] = []
 
@@ -131,6 +132,9 @@ class Notes:
 
     def connected(self) -> None:
         self.num_connected += 1
+
+    def unanswered(self, event: Unanswered) -> None:
+        self.silences.append(str(event))
 
     def lost(self, error: LinkError, retry_s: float) -> None:
         self.losses.append(retry_s)

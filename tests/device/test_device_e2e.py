@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,3 +178,32 @@ def test_a_radio_that_is_unplugged_is_found_again(
     told = [line["picture_id"] for line in lines if line["event"] == "picture"]
     assert len(set(told)) == len(told)
     assert max(told) == len(told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chatter", "advice"),
+    [(b"", "is `pnc serve` running"), (b"Adafruit CircuitPython\r\n>>> ", "is it the right port")],
+)
+def test_a_port_without_an_edge_server_is_one_line(chatter: bytes, advice: str) -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    os.write(master, chatter)
+    command = [sys.executable, "-m", "pnc", "device", "run", "--source", "belt"]
+    process = subprocess.Popen(
+        [*command, "--link", f"serial:{os.ttyname(slave)}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    try:
+        assert process.stderr is not None
+        lines = [process.stderr.readline(), process.stderr.readline()]
+    finally:
+        process.terminate()
+        process.communicate()
+        os.close(master)
+        os.close(slave)
+    assert "belt -> serial" in lines[0]
+    assert lines[1].startswith("pnc device: no edge server: ")
+    assert advice in lines[1]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.pacing import RESULT_WAIT_S
-from device.pictures import Finished
+from device.pacing import RESULT_WAIT_S, SILENCE_S
+from device.pictures import Finished, Unanswered
 from pnc.transport.events import PictureEnded
 from tests.device.bench import Bench
 
@@ -151,3 +151,33 @@ def test_a_picture_of_which_nothing_went_has_no_first_packet() -> None:
     bench.pair.run_until(60)
     (report,) = bench.reports
     assert report.sent_bytes == 0 or report.first_packet_ms is not None
+
+
+def test_a_link_without_a_server_is_told_of_once() -> None:
+    bench = Bench(cuts=((0.0, 60.0),))
+    bench.pair.run_until(50)
+    assert bench.times(Unanswered) == [pytest.approx(SILENCE_S, abs=1.1)]
+    bench.pair.run_until(65)
+    assert bench.reports
+
+
+def test_a_server_that_falls_silent_is_told_of() -> None:
+    bench = Bench(cuts=((10.0, 60.0),))
+    bench.pair.run_until(50)
+    (told,) = bench.times(Unanswered)
+    assert 10 + SILENCE_S < told < 30
+
+
+@pytest.mark.parametrize(
+    ("data", "advice"),
+    [(b"", "is `pnc serve` running"), (b">>> \r\n" * 40, "is it the right port")],
+)
+def test_what_is_heard_instead_of_a_server_decides_the_advice(data: bytes, advice: str) -> None:
+    bench = Bench()
+    bench.paced.link_opened(0.0)
+    bench.paced.handle_timer(0.0)
+    bench.paced.receive_data(data, 1.0)
+    (event,) = [event for event in bench.paced.handle_timer(6.0) if isinstance(event, Unanswered)]
+    assert advice in str(event)
+    assert event.received_bytes == len(data)
+    assert "\n" not in str(event)
