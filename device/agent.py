@@ -100,6 +100,7 @@ def run_agent(
             if paced.sender.connected:
                 backoff_s = MIN_BACKOFF_S
         finally:
+            paced.link_closed()
             link.close()
         link = find(lost)
     for report in paced.abandon():

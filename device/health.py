@@ -57,6 +57,7 @@ class Health:
         self._state = "waiting"
         self._link_error: str | None = None
         self._source_error: str | None = None
+        self._trouble: str | None = None
         self._num_connections = 0
         self._num_link_losses = 0
         self._num_source_losses = 0
@@ -97,6 +98,11 @@ class Health:
         with self._lock:
             self._tally.num_broken += 1
 
+    def trouble(self, text: str) -> None:
+        """Note what went wrong last."""
+        with self._lock:
+            self._trouble = text
+
     def source_lost(self, error: SourceLostError) -> None:
         """Note that the source gives nothing."""
         with self._lock:
@@ -124,6 +130,7 @@ class Health:
                 "uptime_s": age(self._begin),
                 "link_error": self._link_error,
                 "source_error": self._source_error,
+                "trouble": self._trouble,
                 "connections": self._num_connections,
                 "link_losses": self._num_link_losses,
                 "source_losses": self._num_source_losses,

@@ -19,7 +19,7 @@ from pnc.transport.events import (
 )
 from pnc.transport.sender import Sender
 
-__all__ = ["RESULT_WAIT_S", "PacedSender"]
+__all__ = ["RESULT_WAIT_S", "OpenPicture", "PacedSender"]
 
 RESULT_WAIT_S = 10.0
 """How long after its deadline a picture's result is waited for, seconds: several repeated ENDs."""
@@ -38,7 +38,7 @@ without pictures, such as a folder that is watched at night, must not cost a pro
 
 
 @dataclass
-class _Open:
+class OpenPicture:
     """A picture that was submitted and not yet reported."""
 
     report: PictureReport
@@ -94,10 +94,10 @@ class PacedSender:
         self._manifest = manifest
         self._wall_clock = wall_clock
         self.tick = on_tick
-        self._num_submitted = 0
+        self._num_taken = 0
         self._due: float | None = None
         self._look_at = 0.0
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, OpenPicture] = {}
         self._growing: _Growing | None = None
         self._fresh: int | None = None
         self._finished = False
@@ -114,6 +114,9 @@ class PacedSender:
         self._due = None
         self._silent_since = None
         self.sender.link_opened(now)
+
+    def link_closed(self) -> None:
+        """Note that the link is gone."""
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take bytes from the link.
@@ -135,7 +138,7 @@ class PacedSender:
         self._submit(now)
         events = self._note(self.sender.handle_timer(now), now) + self._give_up(now)
         events += self._listen(now)
-        if not (self._more or self._open or self._finished):
+        if not (self._more or self._open or self._finished or self._kept_back):
             self._finished = True
             events.append(Finished())
         return events
@@ -156,7 +159,7 @@ class PacedSender:
         times = [entry.deadline + RESULT_WAIT_S for entry in self._open.values()]
         if self._growing is not None:
             times.append(self._look_at)
-        elif self._due is not None and self._more and not self._busy:
+        elif self._due is not None and not self._paused and self._more and not self._busy:
             times.append(max(self._due, self._look_at))
         if (timer := self.sender.next_timer()) is not None:
             times.append(timer)
@@ -170,25 +173,49 @@ class PacedSender:
 
     @property
     def _more(self) -> bool:
-        if self._count is not None and self._num_submitted >= self._count:
+        if self._count is not None and self._num_taken >= self._count:
             return False
         return not self._shelf.exhausted
 
     @property
     def _busy(self) -> bool:
         """Whether the next picture has to wait, however long it has been due."""
-        return self._policy.waits and self.sender.sending
+        return self._policy.waits and self._sending_new
+
+    @property
+    def _sending_new(self) -> bool:
+        """Whether a new picture is being sent."""
+        return self.sender.sending
+
+    @property
+    def _paused(self) -> bool:
+        """Whether no picture is to be submitted now."""
+        return self._due is None
+
+    @property
+    def _kept_back(self) -> bool:
+        """Whether there is something to send besides new pictures."""
+        return False
+
+    def _begin(self, now: float) -> None:
+        """Let the pace begin: the next picture is due now."""
+        self._due = now
+        self._asked = False
+        self._growing = None
+        self._ask(now)
 
     def _ask(self, now: float) -> None:
         """Ask for the next picture, once, as soon as it is known when its turn comes."""
-        if self._asked or self._growing or self._due is None or self._busy or not self._more:
+        if self._paused or self._asked or self._growing or self._busy or not self._more:
             return
+        assert self._due is not None, "a pace that has not begun is paused"
         self._asked = True
         self._shelf.request(max(self._due, now))
 
     def _submit(self, now: float) -> None:
-        if self._due is None or self._busy or not self._more or self._growing is not None:
+        if self._paused or self._busy or not self._more or self._growing is not None:
             return
+        assert self._due is not None, "a pace that has not begun is paused"
         if now < self._due and self.sender.sending:
             return
         encoded = self._shelf.collect()
@@ -196,10 +223,10 @@ class PacedSender:
             late_s = max(0.0, now - self._due)
             self._look_at = now + min(max(POLL_S, POLL_SHARE * late_s), MAX_POLL_S)
             return
-        self._num_submitted += 1
+        self._num_taken += 1
         if self._manifest is not None:
             self._manifest.add(
-                self.sender.session_id, self._num_submitted, encoded, self._wall_clock()
+                self.sender.session_id, self.sender.next_picture_id, encoded, self._wall_clock()
             )
         self._due = max(now, self._due) + self._deadline_s
         deadline = now + self._deadline_s + self._policy.grace_s
@@ -210,7 +237,6 @@ class PacedSender:
             max_bytes=self._policy.max_bytes,
             more=not encoded.whole,
         )
-        assert picture_id == self._num_submitted, "the sender counts pictures from 1"
         report = PictureReport(
             picture_id,
             encoded.picture.name,
@@ -219,7 +245,7 @@ class PacedSender:
             encoded.num_bytes,
             encoded.encode_ms,
         )
-        self._open[picture_id] = _Open(report, encoded.taken_at, now, deadline)
+        self._open[picture_id] = OpenPicture(report, encoded.taken_at, now, deadline)
         self._fresh = picture_id
         self._asked = False
         if encoded.whole:
@@ -251,10 +277,7 @@ class PacedSender:
         for event in events:
             match event:
                 case Connected() if self._due is None:
-                    self._due = now
-                    self._asked = False
-                    self._growing = None
-                    self._ask(now)
+                    self._begin(now)
                 case PictureExpired(picture_id, bytes_sent) | PictureStopped(
                     picture_id, bytes_sent
                 ) if picture_id in self._open:

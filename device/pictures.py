@@ -91,6 +91,8 @@ class PictureReport(Event):
     """What the edge server says it used."""
     top: tuple[tuple[str, float], ...] = ()
     """Labels and probabilities, best first."""
+    age_s: float = 0.0
+    """How old it was when it was sent, seconds, if it had been kept; 0 for a new one."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,9 @@ class Reporter(Protocol):
 
     def broken(self, error: ImageError) -> None:
         """Tell that a picture was skipped because it cannot be read."""
+
+    def trouble(self, text: str) -> None:
+        """Tell of what goes wrong while the device goes on."""
 
     def source_lost(self, error: SourceLostError) -> None:
         """Tell that the source gives nothing now, and why; it is tried again."""

@@ -116,6 +116,11 @@ class LineReporter:
             self.tally.num_broken += 1
             self._note(f"skipped: {error}", state="skipped", error=str(error))
 
+    def trouble(self, text: str) -> None:
+        """Tell of what goes wrong while the device goes on."""
+        with self._lock:
+            self._note(text, state="trouble", error=text)
+
     def source_lost(self, error: SourceLostError) -> None:
         """Tell that the source gives nothing now, and why."""
         with self._lock:
@@ -219,6 +224,11 @@ class Tee:
         for reporter in self._reporters:
             reporter.broken(error)
 
+    def trouble(self, text: str) -> None:
+        """Tell of what goes wrong."""
+        for reporter in self._reporters:
+            reporter.trouble(text)
+
     def source_lost(self, error: SourceLostError) -> None:
         """Tell that the source gives nothing now."""
         for reporter in self._reporters:
@@ -290,6 +300,8 @@ def describe(report: PictureReport) -> str:
     ]
     if report.result_ms is not None:
         parts.append(f"result after {report.result_ms:,.0f} ms")
+    if report.age_s:
+        parts.append(f"kept for {report.age_s:,.0f} s")
     return "  ".join(parts)
 
 

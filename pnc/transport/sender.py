@@ -45,6 +45,9 @@ MAX_ENDED = 16
 MAX_SILENT_PROBES = 32
 """Probes without an answer after which a sender begins anew with HELLO."""
 
+QUIET_PROBES = 5
+"""Probes without an answer after which a receiver is not counted on: 0.5 s or some round trips."""
+
 MAX_HELLOS = 8
 """HELLO frames whose WELCOME counts: an answer to an older one is too old to tell the time."""
 
@@ -134,6 +137,16 @@ class Sender:
     def closed(self) -> bool:
         """Whether the session is over for good: the receiver speaks another protocol version."""
         return self._closed
+
+    @property
+    def answering(self) -> bool:
+        """Whether the receiver is connected and not silent for more than a few probes."""
+        return self._connected and self._control.probes < QUIET_PROBES
+
+    @property
+    def next_picture_id(self) -> int:
+        """The id that the next submitted picture gets."""
+        return self._next_picture_id
 
     @property
     def goodput(self) -> Goodput | None:

@@ -84,6 +84,7 @@ class Bench:
         seed: int = 0,
         cuts: tuple[tuple[float, float], ...] = (),
         answers: bool = True,
+        make: Callable[..., PacedSender] = PacedSender,
         **options: Any,
     ) -> None:
         channel = ChannelConfig(trace=RateTrace.constant(rate_bps))
@@ -94,9 +95,8 @@ class Bench:
             self.sender, receiver, link, result_after_s=0.01 if answers else None
         )
         self.shelf = FakeShelf(self.pair.clock, num=num, late_s=late_s, rest_s=rest_s)
-        self.paced = PacedSender(
-            self.sender, self.shelf, deadline_s=0.5, wall_clock=lambda: 1e9, **options
-        )
+        settings = {"deadline_s": 0.5, "wall_clock": lambda: 1e9, **options}
+        self.paced = make(self.sender, self.shelf, **settings)
         self.pair.restart_sender(cast("Sender", self.paced))
 
     @property
@@ -124,6 +124,7 @@ class Notes:
         self.skipped: list[str] = []
         self.losses: list[float] = []
         self.silences: list[str] = []
+        self.troubles: list[str] = []
         self.num_connected = 0
         self.source: list[str] = []
 
@@ -141,6 +142,9 @@ class Notes:
 
     def broken(self, error: ImageError) -> None:
         self.skipped.append(str(error))
+
+    def trouble(self, text: str) -> None:
+        self.troubles.append(text)
 
     def source_lost(self, error: SourceLostError) -> None:
         self.source.append(str(error))

@@ -39,8 +39,12 @@ def submit(two: VirtualPair, at: float, first: int, extend_at: float | None) -> 
         two.sender.submit(PACKETS[:first], deadline=now + 1, now=now, more=True)
 
     two.at(at, begin)
+
+    def extend() -> None:
+        two.sender.extend(1, PACKETS[first:], two.clock())
+
     if extend_at is not None:
-        two.at(extend_at, lambda: two.sender.extend(1, PACKETS[first:], two.clock()))
+        two.at(extend_at, extend)
 
 
 def test_the_first_packets_leave_before_the_rest_is_there() -> None:
@@ -142,8 +146,13 @@ def test_a_kept_picture_says_how_old_it_is() -> None:
 
 def test_the_receiver_passes_the_age_on() -> None:
     two = pair()
-    two.at(0.5, lambda: two.sender.submit(PACKETS, deadline=2.0, now=0.5, taken_at=-3600.0))
-    two.at(2.5, lambda: two.sender.submit(PACKETS, deadline=3.0, now=2.5))
+
+    def send(taken_at: float | None) -> None:
+        now = two.clock()
+        two.sender.submit(PACKETS, deadline=now + 1, now=now, taken_at=taken_at)
+
+    two.at(0.5, lambda: send(-3600.0))
+    two.at(2.5, lambda: send(None))
     two.run_until(5)
     old, new = ended(two)
     assert old.started_at - old.age_s == pytest.approx(-3600, abs=0.05)
