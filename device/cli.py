@@ -314,6 +314,7 @@ def probe(
         record = {
             "checkpoint": codec.checkpoint.id,
             "encode": asdict(times),
+            "shortest_deadline_s": round(times.shortest_deadline_s, 3),
             "machine": asdict(machine),
             "temperatures_before_c": dict(before.temperatures_c),
             "prospects": [asdict(prospect) for prospect in prospects],

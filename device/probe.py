@@ -89,6 +89,11 @@ class EncodeTimes:
     stream_bytes: int
     """Median length of a stream."""
 
+    @property
+    def shortest_deadline_s(self) -> float:
+        """The fastest pace that is possible: a picture is encoded while another is sent."""
+        return self.p95_ms / 1e3 + SPARE_S
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -182,7 +187,7 @@ def foresee(
         for deadline_s in deadlines:
             payload = min(int(share * rate * deadline_s), times.stream_bytes)
             verdict: Verdict
-            if times.p95_ms / 1e3 + SPARE_S > deadline_s:
+            if times.shortest_deadline_s > deadline_s:
                 verdict, payload = "too fast", 0
             elif payload < min(mtu_bytes, times.stream_bytes):
                 verdict, payload = "nothing", 0
