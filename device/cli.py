@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -218,7 +219,7 @@ def run(
         reporter = Tee(lines_out, facts_kept)
         if lines is not None:
             stack.callback(lines.close)
-        codec.encode_packets(np.zeros((SIZE, SIZE, 3), np.uint8), mtu_bytes)
+        deque(codec.iter_packets(np.zeros((SIZE, SIZE, 3), np.uint8), mtu_bytes), maxlen=0)
         camera = Camera(
             pictures,
             codec,
