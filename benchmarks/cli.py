@@ -4,6 +4,7 @@ rate-accuracy   what is recognized within a budget   ->  JSON, plot, table
 steps           the same on a fine grid of bytes     ->  JSON, plot, table
 loss            what is recognized of lossy packets  ->  JSON, plot, table
 cost            time, multiply-accumulates, memory   ->  JSON, table
+device          what a running device uses           ->  JSON, table
 gallery         the same bytes to look at            ->  picture
 plot, table     from the JSON alone
 all             the shipped checkpoints; what ``make bench`` runs
@@ -21,6 +22,8 @@ import typer
 from benchmarks.bench import CACHE, OnProgress, Plan
 from benchmarks.cost import SCHEMA as COST_SCHEMA
 from benchmarks.cost import cost_table, measure_cost
+from benchmarks.device import SCHEMA as DEVICE_SCHEMA
+from benchmarks.device import device_table, measure_device
 from benchmarks.facts import write_json
 from benchmarks.gallery import draw_gallery
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
@@ -77,6 +80,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     STEPS_SCHEMA: steps_table,
     LOSS_SCHEMA: loss_tables,
     COST_SCHEMA: cost_table,
+    DEVICE_SCHEMA: device_table,
 }
 """What writes them as Markdown."""
 
@@ -220,6 +224,16 @@ def cost(
     """Measure time on one thread beside the rivals', multiply-accumulates and memory."""
     results = measure_cost(checkpoint, data, num_pictures=pictures, num_rounds=rounds, seed=seed)
     _finish(results, out)
+
+
+@app.command()
+def device(
+    checkpoint: Checkpoint = "belt",
+    pictures: Annotated[int, typer.Option(min=1, help="How many of each kind.")] = 120,
+    out: Annotated[Path, typer.Option(help="JSON.")] = RESULTS / "device.json",
+) -> None:
+    """Measure a running device at 2 pictures/s: processor, memory, time to the first packet."""
+    _finish(measure_device(checkpoint, num_pictures=pictures), out)
 
 
 @app.command()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
-import socket
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,12 +17,18 @@ from device.deploy.cli import add_commands
 from pnc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from device.agent import PacedSender
-    from device.report import LineReporter
+    from device.pacing import PacedSender
     from pnc.transport.events import Event
     from pnc.transport.links.base import Link
 
 __all__ = ["app", "run"]
+
+Checkpoint = Annotated[
+    str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
+]
+MtuBytes = Annotated[
+    int, typer.Option("--mtu-bytes", min=32, max=1024, help="Largest packet, bytes.")
+]
 
 app = typer.Typer(no_args_is_help=True, help="Take pictures, encode them, send what fits in time.")
 
@@ -63,15 +67,11 @@ def run(
             "repetitions included.",
         ),
     ] = "deadline",
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
-    ] = "belt",
+    checkpoint: Checkpoint = "belt",
     count: Annotated[
         int | None, typer.Option("--count", min=1, help="End after so many pictures.")
     ] = None,
-    mtu_bytes: Annotated[
-        int, typer.Option("--mtu-bytes", min=32, max=1024, help="Largest packet, bytes.")
-    ] = 244,
+    mtu_bytes: MtuBytes = 244,
     max_bytes: Annotated[
         int | None, typer.Option("--max-bytes", min=1, help="Longest stream, bytes.")
     ] = None,
@@ -96,6 +96,19 @@ def run(
             help="Write what each picture is, one JSON line each, before it is sent.",
         ),
     ] = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            "--spool",
+            metavar="DIR",
+            help="Keep pictures there while no edge server answers, and send them when the link is "
+            "idle.",
+        ),
+    ] = None,
+    spool_mb: Annotated[
+        int,
+        typer.Option("--spool-mb", min=1, help="Largest spool, megabytes; the oldest go first."),
+    ] = 64,
     seed: Annotated[
         int | None,
         typer.Option("--seed", min=0, help="Which belt is rendered; shuffles a folder."),
@@ -139,13 +152,22 @@ def run(
 
     Ctrl-C and SIGTERM end it cleanly, with status 0.
     """
-    from device.agent import Camera, Manifest, PacedSender, run_agent
+    import numpy as np
+
+    from device.agent import run_agent
+    from device.camera import Camera
     from device.health import Health, HealthServer, Notifier
+    from device.keeping import Keeper, KeepingSender
+    from device.manifest import Manifest
+    from device.pacing import PacedSender
     from device.policy import parse_policy
+    from device.process import ending_cleanly, host_name, reporting, switching_fast
     from device.report import Tee, redact
     from device.sources import open_source
+    from device.spool import Spool
     from pnc import __version__
     from pnc.codec.codec import Codec
+    from pnc.codec.image import SIZE
     from pnc.config import SenderConfig
     from pnc.transport.driver import pump
     from pnc.transport.links import open_link
@@ -159,7 +181,7 @@ def run(
     pictures = open_source(source, seed=seed, loop=loop, watch=watch, every=every)
     codec = Codec.load(checkpoint)
     config = SenderConfig(
-        device_name=name if name is not None else _host_name(),
+        device_name=name if name is not None else host_name(),
         checkpoint_id=codec.checkpoint.id,
         mtu_bytes=mtu_bytes,
     )
@@ -174,6 +196,12 @@ def run(
         "policy": policy,
     }
 
+    changed = threading.Condition()
+
+    def wake() -> None:
+        with changed:
+            changed.notify_all()
+
     def carry(paced: PacedSender, opened: Link, on_event: Callable[[Event], None]) -> None:
         def tell(event: Event) -> None:
             statistics, tally = paced.sender.statistics, lines_out.tally
@@ -181,15 +209,17 @@ def run(
             tally.goodput_spread = statistics.goodput_spread
             on_event(event)
 
-        pump(paced, opened, on_event=tell, stop=stop)
+        pump(paced, opened, on_event=tell, stop=stop, changed=changed)
 
     with ExitStack() as stack:
-        stack.enter_context(_ending_cleanly(stop))
-        lines_out = stack.enter_context(_reporting(as_json, log_json))
+        stack.enter_context(ending_cleanly(stop))
+        stack.enter_context(switching_fast())
+        lines_out = stack.enter_context(reporting(as_json, log_json))
         facts_kept = Health(facts)
         reporter = Tee(lines_out, facts_kept)
         if lines is not None:
             stack.callback(lines.close)
+        deque(codec.iter_packets(np.zeros((SIZE, SIZE, 3), np.uint8), mtu_bytes), maxlen=0)
         camera = Camera(
             pictures,
             codec,
@@ -197,20 +227,40 @@ def run(
             mtu_bytes=mtu_bytes,
             max_bytes=max_bytes,
             redundancy=redundancy,
+            on_ready=wake,
+            early=lines is None,
         )
         stack.callback(camera.close)
-        paced = PacedSender(
-            Sender(config),
-            camera,
-            deadline_s=deadline,
-            policy=chosen,
-            count=count,
-            manifest=lines,
-            on_tick=notifier.alive,
-        )
+        kept = None
+        if spool is not None:
+            kept = Spool(
+                spool,
+                spool_mb * 1_000_000,
+                checkpoint_id=codec.checkpoint.id,
+                mtu_bytes=mtu_bytes,
+                on_trouble=reporter.trouble,
+            )
+        options: dict[str, Any] = {
+            "deadline_s": deadline,
+            "policy": chosen,
+            "count": count,
+            "manifest": lines,
+            "on_tick": notifier.alive,
+        }
+        if kept is None:
+            paced = PacedSender(Sender(config), camera, **options)
+        else:
+            paced = KeepingSender(Sender(config), camera, spool=kept, **options)
+            keeper = Keeper(paced, changed, on_error=stop.set)
+            stack.callback(keeper.check)
+            stack.callback(keeper.close)
 
         def snapshot() -> dict[str, Any]:
-            return {**facts_kept.snapshot(), "sender": asdict(paced.sender.statistics)}
+            return {
+                **facts_kept.snapshot(),
+                "kept": len(kept or ()),
+                "sender": asdict(paced.sender.statistics),
+            }
 
         if health is not None:
             stack.callback(HealthServer(health, snapshot).close)
@@ -233,13 +283,9 @@ def show_health(
 
 @app.command()
 def probe(
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
-    ] = "belt",
+    checkpoint: Checkpoint = "belt",
     num: Annotated[int, typer.Option("--num", min=4, help="Pictures to encode.")] = 50,
-    mtu_bytes: Annotated[
-        int, typer.Option("--mtu-bytes", min=32, max=1024, help="Largest packet, bytes.")
-    ] = 244,
+    mtu_bytes: MtuBytes = 244,
     rate: Annotated[
         list[float] | None,
         typer.Option("--rate", min=1, help="Link rate, bytes per second; more than once for more."),
@@ -269,6 +315,7 @@ def probe(
         record = {
             "checkpoint": codec.checkpoint.id,
             "encode": asdict(times),
+            "shortest_deadline_s": round(times.shortest_deadline_s, 3),
             "machine": asdict(machine),
             "temperatures_before_c": dict(before.temperatures_c),
             "prospects": [asdict(prospect) for prospect in prospects],
@@ -282,53 +329,6 @@ def probe(
     for line in describe_machine(before, machine, times):
         typer.echo(line)
     Console().print(prospect_table(prospects))
-
-
-@contextmanager
-def _ending_cleanly(stop: threading.Event) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM set ``stop``; a second one does what it always does."""
-
-    def end(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _reporting(as_json: bool, log_json: bool) -> Iterator[LineReporter]:
-    from device.report import JsonReporter, LineReporter, LiveReporter, LogReporter
-
-    reporter: LineReporter
-    if log_json:
-        reporter = LogReporter()
-    elif as_json:
-        reporter = JsonReporter()
-    elif sys.stdout.isatty():
-        from rich.console import Console
-
-        reporter = LiveReporter(Console())
-    else:
-        reporter = LineReporter()
-    try:
-        yield reporter
-    finally:
-        reporter.close()
-
-
-def _host_name() -> str:
-    """Return the host's name, cut to what a HELLO holds."""
-    from pnc.config import MAX_DEVICE_NAME_BYTES
-
-    name = socket.gethostname().partition(".")[0] or "device"
-    return name.encode()[:MAX_DEVICE_NAME_BYTES].decode(errors="ignore")
 
 
 add_commands(app)

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from device.agent import PictureReport
+from device.pictures import PictureReport, Unanswered
 from device.report import Tally, describe
 from device.sources import SourceLostError
 from pnc.errors import ConfigError, ImageError, LinkError
@@ -39,7 +39,7 @@ MAX_ANSWER_BYTES = 1 << 20
 
 
 class Health:
-    """Collects facts; a :class:`device.agent.Reporter`.
+    """Collects facts; a :class:`device.pictures.Reporter`.
 
     Args:
         facts: What does not change: name, version, checkpoint, source, link.
@@ -57,6 +57,7 @@ class Health:
         self._state = "waiting"
         self._link_error: str | None = None
         self._source_error: str | None = None
+        self._trouble: str | None = None
         self._num_connections = 0
         self._num_link_losses = 0
         self._num_source_losses = 0
@@ -81,6 +82,11 @@ class Health:
             self._state, self._link_error = "connected", None
             self._num_connections += 1
 
+    def unanswered(self, event: Unanswered) -> None:
+        """Note that no edge server answers."""
+        with self._lock:
+            self._state, self._link_error = "waiting", str(event)
+
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Note that the link is gone; a further try to open it counts for nothing."""
         with self._lock:
@@ -91,6 +97,11 @@ class Health:
         """Count a picture that cannot be read."""
         with self._lock:
             self._tally.num_broken += 1
+
+    def trouble(self, text: str) -> None:
+        """Note what went wrong last."""
+        with self._lock:
+            self._trouble = text
 
     def source_lost(self, error: SourceLostError) -> None:
         """Note that the source gives nothing."""
@@ -119,6 +130,7 @@ class Health:
                 "uptime_s": age(self._begin),
                 "link_error": self._link_error,
                 "source_error": self._source_error,
+                "trouble": self._trouble,
                 "connections": self._num_connections,
                 "link_losses": self._num_link_losses,
                 "source_losses": self._num_source_losses,

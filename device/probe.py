@@ -23,7 +23,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from device.agent import LEAD_FLOOR_S
 from pnc.transport.wire import Data, encode_frame
 
 if TYPE_CHECKING:
@@ -47,6 +46,9 @@ DEADLINES_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 GOODPUT_SHARE = 0.9
 """What of a link's rate arrives as payload in time, besides headers: what the tests hold us to."""
+
+SPARE_S = 0.02
+"""What a pace has to leave besides encoding, seconds: taking a picture, a late scheduler."""
 
 NUM_PICTURES = 4
 """Different pictures that are encoded in turn."""
@@ -86,6 +88,11 @@ class EncodeTimes:
     """Median of the last quarter over that of the first: above 1 where heat slows the machine."""
     stream_bytes: int
     """Median length of a stream."""
+
+    @property
+    def shortest_deadline_s(self) -> float:
+        """The fastest pace that is possible: a picture is encoded while another is sent."""
+        return self.p95_ms / 1e3 + SPARE_S
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ def foresee(
         for deadline_s in deadlines:
             payload = min(int(share * rate * deadline_s), times.stream_bytes)
             verdict: Verdict
-            if times.p95_ms / 1e3 + LEAD_FLOOR_S > deadline_s:
+            if times.shortest_deadline_s > deadline_s:
                 verdict, payload = "too fast", 0
             elif payload < min(mtu_bytes, times.stream_bytes):
                 verdict, payload = "nothing", 0

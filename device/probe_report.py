@@ -21,6 +21,10 @@ def describe_machine(before: Machine, after: Machine, times: EncodeTimes) -> lis
         f"encode      median {times.median_ms:.1f} ms, p95 {times.p95_ms:.1f} ms of {times.num}; "
         f"the first {times.first_ms:.0f} ms; {times.stream_bytes:,} bytes a picture",
     ]
+    fastest_s = times.shortest_deadline_s
+    lines.append(
+        f"deadline    {fastest_s:.2f} s or longer; {1 / fastest_s:.0f} pictures/s at the most"
+    )
     if times.slowdown > 1.1:
         lines.append(f"            {times.slowdown:.0%} of the first pictures' time at the end")
     if after.memory_mb is not None and after.available_mb is not None:

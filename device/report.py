@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from device.agent import PictureReport, Reporter
+from device.pictures import PictureReport, Reporter, Unanswered
 from device.sources import SourceLostError
 from pnc.commands.files import count_noun
 from pnc.errors import ImageError, LinkError
@@ -93,6 +93,12 @@ class LineReporter:
                 self._connected = True
                 self._note("connected to the edge server", state="connected")
 
+    def unanswered(self, event: Unanswered) -> None:
+        """Tell that no edge server answers, though the link is there."""
+        with self._lock:
+            self._connected = False
+            self._note(f"no edge server: {event}", state="unanswered", error=str(event))
+
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Tell that the link is gone and when it is tried again."""
         with self._lock:
@@ -109,6 +115,11 @@ class LineReporter:
         with self._lock:
             self.tally.num_broken += 1
             self._note(f"skipped: {error}", state="skipped", error=str(error))
+
+    def trouble(self, text: str) -> None:
+        """Tell of what goes wrong while the device goes on."""
+        with self._lock:
+            self._note(text, state="trouble", error=text)
 
     def source_lost(self, error: SourceLostError) -> None:
         """Tell that the source gives nothing now, and why."""
@@ -198,6 +209,11 @@ class Tee:
         for reporter in self._reporters:
             reporter.connected()
 
+    def unanswered(self, event: Unanswered) -> None:
+        """Tell that no edge server answers."""
+        for reporter in self._reporters:
+            reporter.unanswered(event)
+
     def lost(self, error: LinkError, retry_s: float) -> None:
         """Tell that the link is gone."""
         for reporter in self._reporters:
@@ -207,6 +223,11 @@ class Tee:
         """Tell that a picture was skipped."""
         for reporter in self._reporters:
             reporter.broken(error)
+
+    def trouble(self, text: str) -> None:
+        """Tell of what goes wrong."""
+        for reporter in self._reporters:
+            reporter.trouble(text)
 
     def source_lost(self, error: SourceLostError) -> None:
         """Tell that the source gives nothing now."""
@@ -279,6 +300,8 @@ def describe(report: PictureReport) -> str:
     ]
     if report.result_ms is not None:
         parts.append(f"result after {report.result_ms:,.0f} ms")
+    if report.age_s:
+        parts.append(f"kept for {report.age_s:,.0f} s")
     return "  ".join(parts)
 
 

@@ -176,6 +176,9 @@ class Intake:
                 ended_at=event.ended_at + wall_offset_s,
                 deadline_s=deadline_s,
                 stopped_early=event.stopped_early,
+                captured_at=(
+                    event.started_at + wall_offset_s - event.age_s if event.age_s else None
+                ),
             )
         )
         if not taken:

@@ -33,9 +33,12 @@ __all__ = ["Guess", "PictureKey", "Result", "Store", "StoredResult"]
 APPLICATION_ID = 0x504E4331
 """Marks the file as ours: "PNC1" in the header of SQLite."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-_MIGRATIONS = {1: "ALTER TABLE results ADD COLUMN stopped_early INTEGER NOT NULL DEFAULT 0"}
+_MIGRATIONS = {
+    1: "ALTER TABLE results ADD COLUMN stopped_early INTEGER NOT NULL DEFAULT 0",
+    2: "ALTER TABLE results ADD COLUMN captured_at REAL",
+}
 """How a store of an older version becomes one of the next."""
 
 BUSY_TIMEOUT_S = 5.0
@@ -66,6 +69,7 @@ CREATE TABLE results (
     error TEXT,
     payload BLOB NOT NULL,
     stopped_early INTEGER NOT NULL DEFAULT 0,
+    captured_at REAL,
     UNIQUE (device_name, session_id, picture_id)
 );
 CREATE TABLE packets (
@@ -81,10 +85,10 @@ CREATE INDEX results_by_time ON results (ended_at);
 _COLUMNS = (
     "device_name, session_id, picture_id, link_url, checkpoint_id, started_at, ended_at, stored_at,"
     " deadline_s, num_packets, received_packets, received_bytes, late_bytes, decode_s, classify_s,"
-    " top, error, payload, stopped_early"
+    " top, error, payload, stopped_early, captured_at"
 )
 _INSERT = (
-    f"INSERT INTO results ({_COLUMNS}) VALUES ({', '.join('?' * 19)})"  # noqa: S608 - constants
+    f"INSERT INTO results ({_COLUMNS}) VALUES ({', '.join('?' * 20)})"  # noqa: S608 - constants
     " ON CONFLICT (device_name, session_id, picture_id) DO NOTHING"
 )
 _SELECT = f"SELECT id, {_COLUMNS} FROM results"  # noqa: S608 - constants
@@ -144,6 +148,8 @@ class Result:
     """Bytes that came after the deadline; counted, never used."""
     stopped_early: bool = False
     """Whether this server ended it, having enough, before its deadline or last packet."""
+    captured_at: float | None = None
+    """When the device took it, if it kept it since then; None: just before ``started_at``."""
     decode_s: float
     classify_s: float
     top: tuple[Guess, ...]
@@ -176,6 +182,7 @@ class StoredResult:
     received_bytes: int
     late_bytes: int
     stopped_early: bool
+    captured_at: float | None
     decode_s: float
     classify_s: float
     top: tuple[Guess, ...]
@@ -200,6 +207,7 @@ class StoredResult:
             "received_bytes": self.received_bytes,
             "late_bytes": self.late_bytes,
             "stopped_early": self.stopped_early,
+            "captured_at": self.captured_at,
             "decode_s": self.decode_s,
             "classify_s": self.classify_s,
             "top": [asdict(guess) for guess in self.top],
@@ -367,7 +375,8 @@ class Store:
                 path=self.path,
             )
         elif version in _MIGRATIONS:
-            script = f"BEGIN; {_MIGRATIONS[version]}; PRAGMA user_version = {version + 1}; COMMIT;"
+            steps = "; ".join(_MIGRATIONS[step] for step in range(version, SCHEMA_VERSION))
+            script = f"BEGIN; {steps}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             self._writer.executescript(script)
         elif version != SCHEMA_VERSION:
             raise StoreError(
@@ -402,6 +411,7 @@ class Store:
             result.error,
             result.payload,
             result.stopped_early,
+            result.captured_at,
         )
         cursor = self._writer.execute(_INSERT, values)
         if cursor.rowcount == 1:
@@ -437,6 +447,7 @@ def _to_result(row: tuple[Any, ...]) -> StoredResult:
         error=row[17],
         payload=bytes(row[18]),
         stopped_early=bool(row[19]),
+        captured_at=row[20],
     )
 
 

@@ -75,6 +75,7 @@ class EndedPicture:
     ended_at: float
     deadline_s: float
     stopped_early: bool = False
+    captured_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,6 +305,7 @@ class WorkerPool:
             packets=picture.packets,
             late_bytes=picture.late_bytes,
             stopped_early=picture.stopped_early,
+            captured_at=picture.captured_at,
             decode_s=decoded - began,
             classify_s=ended - decoded,
             top=top,

@@ -193,6 +193,7 @@ function openDetail(result) {
   show();
   drawTop($('detail-top'), result.top);
   const facts = {
+    ...(result.captured_at ? { taken: `${new Date(result.captured_at * 1000).toLocaleString()}, kept on the device` } : {}),
     ended: new Date(result.ended_at * 1000).toLocaleString(),
     deadline: `${result.deadline_s.toFixed(2)} s`,
     packets: `${result.received_packets} of ${result.num_packets || 'an unknown number'}`,

@@ -5,10 +5,12 @@ See docs/bitstream.md, which is complete enough to write a second decoder from.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.plane_coder import Knowledge, decode_planes, encode_planes
+from pnc.codec.plane_coder import Knowledge, decode_planes, iter_planes
 from pnc.codec.planes import PlanePlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 
@@ -40,11 +42,21 @@ def encode_stream(
     Raises:
         ConfigError: ``max_bytes`` leaves no room for the header.
     """
+    return b"".join(iter_stream(plan, checkpoint_id, values, max_bytes))
+
+
+def iter_stream(
+    plan: PlanePlan,
+    checkpoint_id: str,
+    values: NDArray[np.float32],
+    max_bytes: int | None = None,
+) -> Iterator[bytes]:
+    """As :func:`encode_stream`, in parts as they are coded; the first is the header."""
     limit = MAX_STREAM_BYTES if max_bytes is None else min(max_bytes, MAX_STREAM_BYTES)
     if limit < HEADER_BYTES:
         raise ConfigError(f"max_bytes is {limit}: a stream's header takes {HEADER_BYTES} bytes")
-    header = bytes([MAGIC]) + bytes.fromhex(checkpoint_id)[: HEADER_BYTES - 1]
-    return header + encode_planes(plan, plan.grid.forward(values), limit - HEADER_BYTES)
+    yield bytes([MAGIC]) + bytes.fromhex(checkpoint_id)[: HEADER_BYTES - 1]
+    yield from iter_planes(plan, plan.grid.forward(values), limit - HEADER_BYTES)
 
 
 def decode_stream(plan: PlanePlan, checkpoint_id: str, stream: bytes) -> Knowledge:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,13 +17,14 @@ from pnc.codec.bitstream import (
     check_header,
     decode_stream,
     encode_stream,
+    iter_stream,
 )
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.classifier import Classifier, Prediction
 from pnc.codec.decoder import Decoder
 from pnc.codec.encoder import Encoder
 from pnc.codec.image import PictureLike, load_picture
-from pnc.codec.packetizer import check_packets, join_packets, packetize
+from pnc.codec.packetizer import check_packets, iter_packets, join_packets, packetize
 from pnc.codec.plane_coder import Segment
 
 __all__ = ["Codec", "Prediction", "Segment", "StreamInfo"]
@@ -170,10 +171,25 @@ class Codec:
             ImageError: the picture cannot be read.
             ConfigError: the MTU is too small or the redundancy impossible.
         """
+        return list(
+            self.iter_packets(picture, mtu_bytes, max_bytes=max_bytes, redundancy=redundancy)
+        )
+
+    def iter_packets(
+        self,
+        picture: PictureLike,
+        mtu_bytes: int,
+        *,
+        max_bytes: int | None = None,
+        redundancy: float = REDUNDANCY,
+    ) -> Iterator[bytes]:
+        """As :meth:`encode_packets`, each packet as soon as what it holds is coded."""
         check_packets(mtu_bytes, redundancy)
         needed = None if max_bytes is None else max(max_bytes, HEADER_BYTES)
-        stream = self.encode(picture, max_bytes=needed)
-        return packetize(stream, mtu_bytes, max_bytes, redundancy=redundancy)
+        symbols = self.encoder.encode(self.load_picture(picture))
+        plan = self.checkpoint.plan.planes
+        parts = iter_stream(plan, self.checkpoint.id, plan.grid.values(symbols), needed)
+        yield from iter_packets(next(parts), parts, mtu_bytes, max_bytes, redundancy=redundancy)
 
     def decode_packets(self, packets: Iterable[bytes]) -> NDArray[np.uint8]:
         """Any subset of a picture's packets, in any order, as a picture.

@@ -7,7 +7,7 @@ between the pieces: each gives back any one that was lost before it. Layout in d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pnc.codec import erasure
 from pnc.codec.bitstream import HEADER_BYTES, MAGIC, MAX_STREAM_BYTES, VERSION
@@ -48,24 +48,58 @@ def packetize(
     Raises:
         ConfigError: the MTU is too small or the redundancy impossible.
     """
+    header, bits = stream[:HEADER_BYTES], stream[HEADER_BYTES:]
+    return list(iter_packets(header, [bits], mtu_bytes, max_bytes, redundancy=redundancy))
+
+
+def iter_packets(
+    header: bytes,
+    parts: Iterable[bytes],
+    mtu_bytes: int,
+    max_bytes: int | None = None,
+    *,
+    redundancy: float = 0.0,
+) -> Iterator[bytes]:
+    """As :func:`packetize`, each packet as soon as what it holds is coded.
+
+    Args:
+        header: of the stream.
+        parts: what follows it, in parts of any length.
+        mtu_bytes, max_bytes, redundancy: as there.
+
+    Raises:
+        ConfigError: as there.
+    """
     check_packets(mtu_bytes, redundancy)
-    bits, tag = stream[HEADER_BYTES:], stream[1 : 1 + _TAG_BYTES]
+    tag = header[1 : 1 + _TAG_BYTES]
     size = mtu_bytes - PACKET_HEADER_BYTES
-    pieces = [bits[start : start + size] for start in range(0, len(bits), size)]
-    packets: list[bytes] = []
+    pieces: list[bytes] = []
     num_left = MAX_PACKETS * mtu_bytes if max_bytes is None else max_bytes
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(_cut(parts, size)):
+        pieces.append(piece)
         room = num_left - PACKET_HEADER_BYTES
         if room <= 0:
             break
-        packets.append(_HEADER.pack(PACKET_MAGIC, tag, number) + piece[:room])
-        num_left -= len(packets[-1])
+        packet = _HEADER.pack(PACKET_MAGIC, tag, number) + piece[:room]
+        num_left -= len(packet)
+        yield packet
         is_due = int((number + 1) * redundancy) > int(number * redundancy)
         if is_due and len(piece) == size and num_left >= mtu_bytes:
             repair = erasure.repair(pieces, number)
-            packets.append(_HEADER.pack(PACKET_MAGIC, tag, REPAIR | number) + repair)
-            num_left -= len(packets[-1])
-    return packets
+            yield _HEADER.pack(PACKET_MAGIC, tag, REPAIR | number) + repair
+            num_left -= PACKET_HEADER_BYTES + len(repair)
+
+
+def _cut(parts: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Pieces of equal size, and a last one with what is left."""
+    waiting = b""
+    for part in parts:
+        waiting += part
+        while len(waiting) >= size:
+            yield waiting[:size]
+            waiting = waiting[size:]
+    if waiting:
+        yield waiting
 
 
 def join_packets(checkpoint_id: str, packets: Iterable[bytes]) -> bytes:

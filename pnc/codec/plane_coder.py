@@ -49,14 +49,26 @@ def encode_planes(
     Returns:
         The bits, the first in the highest bit of the first byte; the last byte ends in zeros.
     """
-    parts: list[Bits] = []
-    num_bits = 0
+    return b"".join(iter_planes(plan, coefficients, max_bytes))
+
+
+def iter_planes(
+    plan: PlanePlan, coefficients: NDArray[np.int16], max_bytes: int | None = None
+) -> Iterator[bytes]:
+    """As :func:`encode_planes`, in parts: the whole bytes of each plane as soon as it is coded."""
+    waiting = np.zeros(0, np.uint8)
+    num_bytes = 0
     for bits in plane_bits(plan, coefficients):
-        parts.append(bits)
-        num_bits += len(bits)
-        if max_bytes is not None and num_bits >= 8 * max_bytes:
-            break
-    return np.packbits(np.concatenate(parts)).tobytes()[:max_bytes]
+        waiting = np.concatenate([waiting, bits])
+        whole = len(waiting) // 8 * 8
+        part = np.packbits(waiting[:whole]).tobytes()
+        waiting = waiting[whole:]
+        if max_bytes is not None and num_bytes + len(part) >= max_bytes:
+            yield part[: max_bytes - num_bytes]
+            return
+        num_bytes += len(part)
+        yield part
+    yield np.packbits(waiting).tobytes()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -42,7 +43,9 @@ class BluetoothSeen:
 
 def list_serial() -> list[SerialSeen]:
     """List the serial ports, by path."""
-    return [_serial(port) for port in ports_seen()]
+    ports = ports_seen()
+    devices = Counter((port.usb_id, port.serial_number) for port in ports)
+    return [_serial(port, alone=devices[port.usb_id, port.serial_number] == 1) for port in ports]
 
 
 def list_bluetooth(seconds: float) -> tuple[list[BluetoothSeen] | None, str | None]:
@@ -77,13 +80,15 @@ def list_bluetooth(seconds: float) -> tuple[list[BluetoothSeen] | None, str | No
     return sorted(devices, key=lambda device: -device.rssi_dbm), None
 
 
-def _serial(port: PortSeen) -> SerialSeen:
+def _serial(port: PortSeen, *, alone: bool) -> SerialSeen:
     permitted = os.access(port.device, os.R_OK | os.W_OK)
     url = f"serial://{port.device}"
     if port.vid is not None and port.pid is not None:
         url = f"serial://?vid={port.vid:04x}&pid={port.pid:04x}"
         if port.serial_number:
             url += f"&serial={quote(port.serial_number)}"
+        if not alone and port.interface_number is not None:
+            url += f"&interface={port.interface_number}"
     return SerialSeen(
         device=port.device,
         description=port.description,

@@ -70,7 +70,10 @@ class DeviceConnected(Event):
 
 @dataclass(frozen=True, slots=True)
 class PictureStarted(Event):
-    """Receiver: the first packet of a picture arrived, ``deadline_s`` seconds before its end."""
+    """Receiver: the first packet of a picture arrived, ``deadline_s`` seconds before its end.
+
+    ``num_packets`` is 0 while the device does not know it yet.
+    """
 
     picture_id: int
     deadline_s: float
@@ -93,7 +96,8 @@ class PictureEnded(Event):
     ``packets`` maps packet index to packet, empty if nothing arrived; ``num_packets`` is how many
     the device had, 0 if it never said; ``received_bytes`` sums the packets; ``late_bytes`` counts
     payload that came after the deadline and was not used; times are in seconds of the clock that
-    was passed in; ``stopped_early`` says that the receiver had enough of it before its end.
+    was passed in; ``stopped_early`` says that the receiver had enough of it before its end;
+    ``age_s`` is how old the picture was at ``started_at`` if the device had kept it, 0 if not.
     """
 
     picture_id: int
@@ -104,3 +108,4 @@ class PictureEnded(Event):
     ended_at: float
     late_bytes: int
     stopped_early: bool = False
+    age_s: float = 0.0

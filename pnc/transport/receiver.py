@@ -69,8 +69,21 @@ class _IncomingPicture:
     num_packets: int
     started_at: float
     deadline: float
+    age_s: float
     late_bytes: int = 0
     packets: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.packets) == self.num_packets
+
+    def agrees(self, data: Data) -> bool:
+        """Whether a packet can be of this picture; the first that knows their number tells it."""
+        if not self.num_packets and data.num_packets > max(self.packets, default=-1):
+            self.num_packets = data.num_packets
+        if not data.num_packets:
+            return not self.num_packets or data.index < self.num_packets
+        return data.num_packets == self.num_packets
 
 
 @dataclass(slots=True)
@@ -316,14 +329,16 @@ class Receiver:
         if picture is None or picture.picture_id != data.picture_id:
             self._end_before(data.picture_id, now)
             remaining_s = data.remaining_ms / 1000
-            picture = _IncomingPicture(data.picture_id, data.num_packets, now, now + remaining_s)
+            picture = _IncomingPicture(
+                data.picture_id, data.num_packets, now, now + remaining_s, data.age_ms / 1000
+            )
             self._picture = picture
             self._events.append(PictureStarted(data.picture_id, remaining_s, data.num_packets))
         picture.deadline = min(picture.deadline, now + data.remaining_ms / 1000)
         if now > picture.deadline:
             picture.late_bytes += num_bytes
             self.statistics.late_bytes += num_bytes
-        elif data.num_packets != picture.num_packets:
+        elif not picture.agrees(data):
             self.statistics.contradictions += 1
         elif data.index in picture.packets:
             self.statistics.duplicate_bytes += num_bytes
@@ -331,7 +346,7 @@ class Receiver:
             picture.packets[data.index] = data.packet
             self.statistics.used_bytes += num_bytes
             self._events.append(PacketReceived(data.picture_id, data.index, data.packet))
-            if len(picture.packets) == picture.num_packets:
+            if picture.complete:
                 self._end_before(data.picture_id + 1, now)
 
     def _tell_again(self, picture_id: int, session: _Session, now: float) -> None:
@@ -361,7 +376,9 @@ class Receiver:
         picture, self._picture = self._picture, None
         if picture is not None:
             first = max(first, picture.picture_id + 1)
-            session.last_complete = len(picture.packets) == picture.num_packets
+            if picture.picture_id == picture_id - 1:
+                picture.num_packets = picture.num_packets or num_packets
+            session.last_complete = picture.complete
             if stopped_early:
                 session.stopped_id = picture.picture_id
                 self.statistics.pictures_stopped += 1
@@ -376,6 +393,7 @@ class Receiver:
                     now,
                     picture.late_bytes,
                     stopped_early,
+                    picture.age_s,
                 )
             )
         for ended_id in range(first, picture_id):

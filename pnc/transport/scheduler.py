@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pnc.config import SenderConfig
-from pnc.transport.wire import wire_bytes
+from pnc.transport.wire import MAX_AGE_MS, wire_bytes
 
 __all__ = ["GoodputMeter", "OutgoingPicture", "SentFrame", "WindowControl"]
 
@@ -60,6 +60,8 @@ class OutgoingPicture:
         packets: In priority order.
         deadline: Time after which nothing of it is sent.
         max_bytes: Payload bytes that may be sent, repetitions included; None: no limit.
+        more: Whether further packets will be added.
+        taken_at: When the picture was taken, if it was kept since then; None: just now.
     """
 
     def __init__(
@@ -68,9 +70,14 @@ class OutgoingPicture:
         packets: Sequence[bytes],
         deadline: float,
         max_bytes: int | None = None,
+        *,
+        more: bool = False,
+        taken_at: float | None = None,
     ) -> None:
         self.picture_id = picture_id
-        self.packets = tuple(packets)
+        self.packets = list(packets)
+        self.more = more
+        self.taken_at = taken_at
         self.deadline = deadline
         self.max_bytes = max_bytes
         self.bytes_sent = 0
@@ -80,13 +87,31 @@ class OutgoingPicture:
     @property
     def complete(self) -> bool:
         """Every packet is known to have arrived."""
-        return len(self._delivered) == len(self.packets)
+        return not self.more and len(self._delivered) == len(self.packets)
+
+    @property
+    def num_packets(self) -> int:
+        """How many there are; 0 while that is not known."""
+        return 0 if self.more else len(self.packets)
+
+    def extend(self, packets: Sequence[bytes]) -> None:
+        """Add the rest of the packets."""
+        for index in range(len(self.packets), len(self.packets) + len(packets)):
+            heapq.heappush(self._waiting, index)
+        self.packets += packets
+        self.more = False
 
     def peek(self) -> int | None:
         """Index of the most important packet that is neither delivered nor on the way."""
         while self._waiting and self._waiting[0] in self._delivered:
             heapq.heappop(self._waiting)
         return self._waiting[0] if self._waiting else None
+
+    def age_ms(self, now: float) -> int:
+        """How old the picture is, at least 1, if it was kept; 0 if it is new."""
+        if self.taken_at is None:
+            return 0
+        return max(1, min(int(1000 * (now - self.taken_at)), MAX_AGE_MS))
 
     @property
     def spent(self) -> bool:

@@ -45,6 +45,9 @@ MAX_ENDED = 16
 MAX_SILENT_PROBES = 32
 """Probes without an answer after which a sender begins anew with HELLO."""
 
+QUIET_PROBES = 5
+"""Probes without an answer after which a receiver is not counted on: 0.5 s or some round trips."""
+
 MAX_HELLOS = 8
 """HELLO frames whose WELCOME counts: an answer to an older one is too old to tell the time."""
 
@@ -136,6 +139,16 @@ class Sender:
         return self._closed
 
     @property
+    def answering(self) -> bool:
+        """Whether the receiver is connected and not silent for more than a few probes."""
+        return self._connected and self._control.probes < QUIET_PROBES
+
+    @property
+    def next_picture_id(self) -> int:
+        """The id that the next submitted picture gets."""
+        return self._next_picture_id
+
+    @property
     def goodput(self) -> Goodput | None:
         """Estimate of the link's goodput; None before a quarter of a second was measured."""
         mean, sent = self._control.meter.mean, self.statistics
@@ -156,6 +169,8 @@ class Sender:
         deadline: float,
         now: float,
         max_bytes: int | None = None,
+        more: bool = False,
+        taken_at: float | None = None,
     ) -> int:
         """Send these packets until the deadline; whatever is left of an older picture is dropped.
 
@@ -165,6 +180,10 @@ class Sender:
             now: The time, seconds.
             max_bytes: The picture ends when a next packet would make it more payload than this,
                 repetitions included; None: no limit.
+            more: Whether :meth:`extend` will bring the rest of the packets: the first ones go out
+                while the others are being coded.
+            taken_at: When a picture was taken that was kept since then, by the clock of ``now``;
+                None: it is new.
 
         Returns:
             The picture id, one more than the last; the first is 1.
@@ -172,24 +191,36 @@ class Sender:
         Raises:
             LocalProtocolError: More packets than a picture may have, or one of a wrong size.
         """
-        if len(packets) > MAX_NUM_PACKETS:
-            raise LocalProtocolError(
-                f"{len(packets)} packets are more than the {MAX_NUM_PACKETS} a picture may have"
-            )
-        for packet in packets:
-            if not 1 <= len(packet) <= self.config.mtu_bytes:
-                raise LocalProtocolError(
-                    f"a packet of {len(packet)} bytes is not 1 to {self.config.mtu_bytes} bytes"
-                )
+        self._check(packets, 0)
         if self._picture is not None:
             self._end_picture(self._picture, now)
-        picture = OutgoingPicture(self._next_picture_id, packets, deadline, max_bytes)
+        picture = OutgoingPicture(
+            self._next_picture_id, packets, deadline, max_bytes, more=more, taken_at=taken_at
+        )
         self._next_picture_id += 1
         self.statistics.pictures_submitted += 1
         self._picture = picture
         if picture.complete or now >= deadline:
             self._end_picture(picture, now)
         return picture.picture_id
+
+    def extend(self, picture_id: int, packets: Sequence[bytes], now: float) -> bool:
+        """Add the rest of the packets of a picture that was submitted with ``more``.
+
+        Returns:
+            Whether they will be sent; not if the picture is over already.
+
+        Raises:
+            LocalProtocolError: More packets than a picture may have, or one of a wrong size.
+        """
+        picture = self._picture
+        if picture is None or picture.picture_id != picture_id:
+            return False
+        self._check(packets, len(picture.packets))
+        picture.extend(packets)
+        if picture.complete:
+            self._end_picture(picture, now)
+        return True
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         """Take bytes from the link; garbage costs the frames it hits and nothing else.
@@ -247,6 +278,18 @@ class Sender:
         self._parser = FrameParser()
         self._disconnect(now)
 
+    def _check(self, packets: Sequence[bytes], num_before: int) -> None:
+        if num_before + len(packets) > MAX_NUM_PACKETS:
+            raise LocalProtocolError(
+                f"{num_before + len(packets)} packets are more than the {MAX_NUM_PACKETS} a "
+                "picture may have"
+            )
+        for packet in packets:
+            if not 1 <= len(packet) <= self.config.mtu_bytes:
+                raise LocalProtocolError(
+                    f"a packet of {len(packet)} bytes is not 1 to {self.config.mtu_bytes} bytes"
+                )
+
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
         return events
@@ -258,7 +301,7 @@ class Sender:
     def _end_picture(self, picture: OutgoingPicture, now: float) -> None:
         self._picture = None
         self._ended[picture.picture_id] = _EndedPicture(
-            picture.picture_id, len(picture.packets), now, self.config.result_wait_s
+            picture.picture_id, picture.num_packets, now, self.config.result_wait_s
         )
         if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
@@ -341,9 +384,10 @@ class Sender:
                 self._next_seq,
                 picture.picture_id,
                 index,
-                len(picture.packets),
+                picture.num_packets,
                 remaining_ms,
                 picture.packets[index],
+                picture.age_ms(now),
             )
             encoded = encode_frame(data)
             window = control.window_bytes(self._granted_bytes)
@@ -447,9 +491,10 @@ class Sender:
     def _handle_result(self, result: Result, now: float) -> None:
         picture = self._picture
         if picture is not None and picture.picture_id == result.picture_id:
-            if picture.peek() is not None:
+            if picture.more or picture.peek() is not None:
                 self.statistics.pictures_stopped += 1
                 self._events.append(PictureStopped(picture.picture_id, picture.bytes_sent))
+            picture.extend(())
             for index in range(len(picture.packets)):
                 picture.delivered(index)
             self._end_picture(picture, now)

@@ -1,4 +1,4 @@
-"""Frames on a byte stream: COBS, CRC-16, eight kinds, and a limit for every length.
+"""Frames on a byte stream: COBS, CRC-16, nine kinds, and a limit for every length.
 
 ``docs/wire.md`` is the specification. A frame on the wire is ``COBS(kind body crc16) 0x00``.
 
@@ -17,6 +17,7 @@ from pnc.errors import FrameTooLargeError, LocalProtocolError, RemoteProtocolErr
 
 __all__ = [
     "ACK_SPAN",
+    "MAX_AGE_MS",
     "MAX_FRAME_BYTES",
     "MAX_NUM_PACKETS",
     "MAX_REMAINING_MS",
@@ -41,7 +42,7 @@ __all__ = [
     "wire_bytes",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Said in HELLO and WHO. Both sides must say the same: there is no guessing."""
 
 MAGIC = b"PNC"
@@ -59,6 +60,9 @@ MAX_RESULT_BYTES = 200
 MAX_REMAINING_MS = 86_400_000
 """A deadline is at most a day away; a later one is sent as a day."""
 
+MAX_AGE_MS = 2**32 - 1
+"""A picture that was kept on the device is at most 49 days old: what a number may say."""
+
 MAX_WINDOW_BYTES = 2**24
 """Largest window that can be granted."""
 
@@ -66,7 +70,8 @@ ACK_SPAN = 64
 """Frames before the highest that one ACK reports on, and so the most a sender has on the way."""
 
 _HEADER_LIMIT = 1 + 1 + 2 + 5 + 2 + 2 + 4
-_RAW_LIMIT = _HEADER_LIMIT + MAX_PACKET_BYTES + 2
+_AGE_LIMIT = 5
+_RAW_LIMIT = _HEADER_LIMIT + _AGE_LIMIT + MAX_PACKET_BYTES + 2
 
 MAX_FRAME_BYTES = _RAW_LIMIT + _RAW_LIMIT // 254 + 2
 """Longest frame on the wire, delimiter included; a parser keeps no more than this."""
@@ -105,7 +110,11 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Device: one packet of a picture, complete in itself."""
+    """Device: one packet of a picture, complete in itself.
+
+    ``num_packets`` is 0 while the device does not know it yet; ``age_ms`` is 0 for a picture that
+    goes out as soon as it was taken. One with an age is a KEPT frame on the wire.
+    """
 
     tag: int
     seq: int
@@ -114,6 +123,7 @@ class Data:
     num_packets: int
     remaining_ms: int
     packet: bytes
+    age_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,7 @@ class Foreign:
 
 Frame = Hello | Welcome | Who | Data | End | Ping | Ack | Result | Foreign
 
-_HELLO, _WELCOME, _WHO, _DATA, _END, _PING, _ACK, _RESULT = range(1, 9)
+_HELLO, _WELCOME, _WHO, _DATA, _END, _PING, _ACK, _RESULT, _KEPT = range(1, 10)
 
 
 def cobs_encode(data: bytes) -> bytes:
@@ -257,11 +267,12 @@ def _body(frame: Frame) -> bytes:
         case Data():
             return b"".join(
                 (
-                    struct.pack("<BBH", _DATA, frame.tag, frame.seq),
+                    struct.pack("<BBH", _KEPT if frame.age_ms else _DATA, frame.tag, frame.seq),
                     encode_varint(frame.picture_id),
                     encode_varint(frame.index),
                     encode_varint(frame.num_packets),
                     encode_varint(frame.remaining_ms),
+                    encode_varint(frame.age_ms) if frame.age_ms else b"",
                     frame.packet,
                 )
             )
@@ -321,15 +332,17 @@ def wire_bytes(packet_bytes: int) -> int:
     return raw + raw // 254 + 2
 
 
-def _decode_data(fields: _Reader) -> Data:
+def _decode_data(fields: _Reader, *, kept: bool) -> Data:
     tag, seq, picture_id = fields.fixed(1), fields.fixed(2), fields.varint(_U32)
     index, num_packets = fields.varint(MAX_NUM_PACKETS - 1), fields.varint(MAX_NUM_PACKETS)
-    if index >= num_packets:
+    if num_packets and index >= num_packets:
         raise RemoteProtocolError(f"packet {index} of a picture of {num_packets} packets")
     remaining_ms = fields.varint(MAX_REMAINING_MS)
-    return Data(
-        tag, seq, picture_id, index, num_packets, remaining_ms, fields.rest(1, MAX_PACKET_BYTES)
-    )
+    age_ms = fields.varint(MAX_AGE_MS) if kept else 0
+    if kept and not age_ms:
+        raise RemoteProtocolError("a picture that was kept has no age")
+    packet = fields.rest(1, MAX_PACKET_BYTES)
+    return Data(tag, seq, picture_id, index, num_packets, remaining_ms, packet, age_ms)
 
 
 def _decode_ack(fields: _Reader) -> Ack:
@@ -374,8 +387,8 @@ def decode_frame(stuffed: bytes) -> Frame:
         raise RemoteProtocolError("a frame's checksum is wrong")
     kind, fields = raw[0], _Reader(raw[1:-2])
     frame: Frame
-    if kind == _DATA:
-        return _decode_data(fields)
+    if kind in (_DATA, _KEPT):
+        return _decode_data(fields, kept=kind == _KEPT)
     if kind == _ACK:
         return _decode_ack(fields)
     if kind == _RESULT:

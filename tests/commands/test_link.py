@@ -87,6 +87,18 @@ def test_ports_are_listed_with_a_url_that_opens_them_again(one_port: str) -> Non
     assert "sudo usermod -aG dialout" in text
 
 
+def test_the_ports_of_one_board_get_urls_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [usb_port("/dev/ttyACM0"), usb_port("/dev/ttyACM1")]
+    for number, port in enumerate(ports):
+        port.location = f"1-1:1.{2 * number}"
+    monkeypatch.setattr("pnc.transport.links.serial.list_ports.comports", lambda: ports)
+    seen = json.loads(call("list", "--seconds", "0", "--json"))
+    assert [port["url"] for port in seen["serial"]] == [
+        "serial://?vid=2886&pid=8045&serial=A%201&interface=0",
+        "serial://?vid=2886&pid=8045&serial=A%201&interface=2",
+    ]
+
+
 def test_bluetooth_devices_are_listed_nearest_first(
     one_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

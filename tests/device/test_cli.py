@@ -35,16 +35,17 @@ class FakeCodec:
     def load(cls, name: str) -> FakeCodec:
         return cls()
 
-    def encode_packets(
+    def iter_packets(
         self,
         picture: Any,
         mtu_bytes: int,
         *,
         max_bytes: int | None = None,
         redundancy: float = 0.0,
-    ) -> list[bytes]:
+    ) -> Iterator[bytes]:
         stream = load_picture(picture, size=16).tobytes()[:max_bytes]
-        return [stream[start : start + mtu_bytes] for start in range(0, len(stream), mtu_bytes)]
+        for start in range(0, len(stream), mtu_bytes):
+            yield stream[start : start + mtu_bytes]
 
 
 class Server:

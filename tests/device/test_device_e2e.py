@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,3 +179,65 @@ def test_a_radio_that_is_unplugged_is_found_again(
     told = [line["picture_id"] for line in lines if line["event"] == "picture"]
     assert len(set(told)) == len(told)
     assert max(told) == len(told)
+
+
+def test_what_was_taken_without_a_radio_is_sent_when_it_is_back(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    with radio(tmp_path / "radio", rate_bps=200_000) as server:
+        process = start("--deadline", "0.5", "--spool", spool)
+        server.wait_for_pictures(2)
+    until = time.time() + 60
+    while not spool.is_dir() or len(list(spool.glob("*.kept"))) < 3:
+        assert time.time() < until
+        time.sleep(0.05)
+    with radio(tmp_path / "radio", rate_bps=200_000) as server:
+        while list(spool.iterdir()):
+            assert time.time() < until
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        kept = [event for event in server.of_kind(PictureEnded) if event.age_s]
+    told = [line for line in records(out) if line["event"] == "picture" and line["age_s"]]
+    assert len(told) == len(kept) >= 3, err
+    codec = Codec.load("belt")
+    for line, ended in zip(told, kept, strict=True):
+        assert line["result_ms"] is not None
+        index = int(line["source"].rpartition(":")[2])
+        packets = codec.encode_packets(belt.render(index, seed=5)[0], 244, redundancy=0.0)
+        assert all(packets[key] == packet for key, packet in ended.packets.items())
+        assert line["age_s"] > 0
+    sources = [line["source"] for line in records(out) if line["event"] == "picture"]
+    assert len(set(sources)) == len(sources)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chatter", "advice"),
+    [(b"", "is `pnc serve` running"), (b"Adafruit CircuitPython\r\n>>> ", "is it the right port")],
+)
+def test_a_port_without_an_edge_server_is_one_line(chatter: bytes, advice: str) -> None:
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    command = [sys.executable, "-m", "pnc", "device", "run", "--source", "belt"]
+    process = subprocess.Popen(
+        [*command, "--link", f"serial:{os.ttyname(slave)}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    try:
+        assert process.stderr is not None
+        started = process.stderr.readline()
+        os.read(master, 999)
+        os.write(master, chatter)
+        told = process.stderr.readline()
+    finally:
+        process.terminate()
+        process.communicate()
+        os.close(master)
+        os.close(slave)
+    assert "belt -> serial" in started
+    assert told.startswith("pnc device: no edge server: ")
+    assert advice in told

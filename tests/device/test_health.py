@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from device.agent import PictureReport
 from device.health import Health, HealthServer, Notifier, read_health
+from device.pictures import PictureReport
 from device.report import LogReporter, Tee, redact
 from device.sources import SourceLostError
 from pnc import cli

@@ -8,7 +8,7 @@ import pytest
 from device.policy import COMPLETE_S, Policy, parse_policy
 from pnc.errors import ConfigError
 from pnc.transport.events import PictureEnded
-from tests.device.test_agent import Bench
+from tests.device.bench import Bench
 
 
 def ended(bench: Bench) -> list[PictureEnded]:

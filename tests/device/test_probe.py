@@ -115,7 +115,14 @@ def test_a_pi_says_how_it_is(pi: tuple[Path, Path]) -> None:
     )
     assert (machine.memory_mb, machine.resident_mb) == (1855.5, 100.0)
     text = "\n".join(describe_machine(machine, machine, TIMES))
-    for part in ("81 degrees", "600 of 1,500 MHz", "under-voltage now", "130%", "p95 20.0 ms"):
+    for part in (
+        "81 degrees",
+        "600 of 1,500 MHz",
+        "under-voltage now",
+        "130%",
+        "p95 20.0 ms",
+        "0.04 s or longer; 25 pic",
+    ):
         assert part in text
 
 
@@ -124,7 +131,7 @@ def test_a_machine_that_says_nothing_is_described_all_the_same(tmp_path: Path) -
     assert machine.temperatures_c == {}
     assert machine.throttling == ()
     assert machine.memory_mb is None
-    assert len(describe_machine(machine, machine, TIMES)) == 3
+    assert len(describe_machine(machine, machine, TIMES)) == 4
 
 
 def test_the_table_has_a_row_a_rate_and_a_column_a_deadline() -> None:
@@ -141,6 +148,9 @@ def test_the_command_measures_this_machine(capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["device", "probe", *words, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["encode"]["num"] == 4
+    assert record["shortest_deadline_s"] == pytest.approx(
+        record["encode"]["p95_ms"] / 1e3 + 0.02, abs=0.001
+    )
     assert record["encode"]["stream_bytes"] > 500
     assert [one["rate_bytes_per_s"] for one in record["prospects"]] == [1000, 20000]
     assert cli.main(["device", "probe", *words]) == 0

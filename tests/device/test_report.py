@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from device.agent import PictureReport
+from device.pictures import PictureReport
 from device.report import JsonReporter, LineReporter, LiveReporter, describe
 from pnc.errors import ImageError, LinkLostError
 

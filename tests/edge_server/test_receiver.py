@@ -76,6 +76,7 @@ class RecordingDesk:
                 deadline_s=picture.deadline_s,
                 late_bytes=picture.late_bytes,
                 stopped_early=picture.stopped_early,
+                captured_at=picture.captured_at,
             )
             self.acknowledge(picture.key, self.store.insert(result).payload)
         return True
@@ -219,6 +220,27 @@ def test_a_picture_stopped_early_is_stored_as_such_and_told(desk: RecordingDesk)
     assert sorted(answered(pair)) == [1, 2, 3]
     stopped = [event for _, event in pair.sender_events if isinstance(event, PictureStopped)]
     assert [event.picture_id for event in stopped] == [2]
+
+
+def test_a_picture_that_was_kept_is_stored_with_the_time_it_was_taken_at(
+    desk: RecordingDesk,
+) -> None:
+    pair = make_pair(desk, slow())
+    packets = [b"p" * 100]
+
+    def send(taken_at: float | None) -> None:
+        now = pair.clock()
+        pair.sender.submit(packets, deadline=now + 1, now=now, taken_at=taken_at)
+
+    pair.at(1.0, lambda: send(-3600.0))
+    pair.at(3.0, lambda: send(None))
+    pair.run_until(10.0)
+    kept, new = desk.ended
+    assert kept.captured_at == pytest.approx(OFFSET_S - 3600, abs=0.2)
+    assert new.captured_at is None
+    row = desk.store.find(kept.key)
+    assert row is not None
+    assert row.captured_at == kept.captured_at
 
 
 def test_a_store_that_cannot_be_read_loses_no_picture(desk: RecordingDesk) -> None:

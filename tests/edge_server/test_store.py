@@ -165,18 +165,26 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
         Store(path)
 
 
-def test_a_store_of_version_1_becomes_one_of_version_2(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "without"), [(1, ["stopped_early", "captured_at"]), (2, ["captured_at"])]
+)
+def test_a_store_of_an_older_version_is_carried_over(
+    tmp_path: Path, version: int, without: list[str]
+) -> None:
     path = tmp_path / "r.sqlite"
     with closing(Store(path)) as store:
         store.insert(make_result(1))
     with closing(sqlite3.connect(path)) as old:
-        old.execute("ALTER TABLE results DROP COLUMN stopped_early")
-        old.execute("PRAGMA user_version = 1")
+        for column in without:
+            old.execute(f"ALTER TABLE results DROP COLUMN {column}")
+        old.execute(f"PRAGMA user_version = {version}")
     with closing(Store(path)) as store:
-        assert [row.stopped_early for row in store.page()] == [False]
-        assert store.insert(make_result(2, stopped_early=True)).stopped_early
+        assert [(row.stopped_early, row.captured_at) for row in store.page()] == [(False, None)]
+        assert store.insert(make_result(2, stopped_early=True, captured_at=1e9)).stopped_early
     with closing(Store(path)) as store:
-        assert [row.to_json()["stopped_early"] for row in store.page()] == [True, False]
+        rows = [row.to_json() for row in store.page()]
+        assert [row["stopped_early"] for row in rows] == [True, False]
+        assert [row["captured_at"] for row in rows] == [1e9, None]
 
 
 def test_a_full_disk_stores_nothing_of_a_batch_and_heals(store: Store) -> None:

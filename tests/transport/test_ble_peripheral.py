@@ -208,6 +208,10 @@ def test_what_does_not_answer_hci_has_the_wrong_firmware(monkeypatch: pytest.Mon
     assert made[0].closed
 
 
+class USBErrorOther(Exception):  # noqa: N818 - named as libusb1 names it
+    """What libusb1 raises where there is no USB at all."""
+
+
 @pytest.mark.parametrize(
     ("transport", "error", "reason", "message"),
     [
@@ -219,6 +223,7 @@ def test_what_does_not_answer_hci_has_the_wrong_firmware(monkeypatch: pytest.Mon
         ("hci-socket:0", OSError(errno.EBUSY, "busy"), "busy", "systemctl stop bluetooth"),
         ("tcp-client:h:1", ConnectionRefusedError(errno.ECONNREFUSED, "x"), "missing", "nothing"),
         ("usb:0", REFUSED, "wrong firmware", "does not answer"),
+        ("usb:0", USBErrorOther("-99"), "missing", "USB cannot be used"),
         ("hci-socket:0", Exception("not supported here"), "other", "not supported here"),
     ],
 )

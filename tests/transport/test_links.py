@@ -443,10 +443,71 @@ def test_missing_serial_port_lists_those_there(monkeypatch: pytest.MonkeyPatch) 
         open_link("serial:///dev/ttyNOWHERE")
 
 
-def usb_port(device: str, vid: int = 0x2886, pid: int = 0x8045, number: str = "A") -> ListPortInfo:
+def usb_port(
+    device: str,
+    vid: int = 0x2886,
+    pid: int = 0x8045,
+    number: str = "A",
+    interface: str | None = None,
+    location: str | None = None,
+) -> ListPortInfo:
     port = ListPortInfo(device)
     port.vid, port.pid, port.serial_number, port.hwid = vid, pid, number, "USB"
+    port.interface, port.location = interface, location
     return port
+
+
+def board(console: str, data: str, number: str = "A") -> list[ListPortInfo]:
+    """The two ports of a CircuitPython board, as pyserial on Linux describes them."""
+    return [
+        usb_port(console, 0x239A, 0x8029, number, "CircuitPython CDC control", "1-1.4:1.0"),
+        usb_port(data, 0x239A, 0x8029, number, "CircuitPython CDC2 control", "1-1.4:1.2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["serial://?vid=239a&pid=8029", "serial://?serial=A", "serial://?vid=239a&interface=2"]
+)
+def test_of_a_circuitpython_board_the_data_port_is_taken(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    master, name = terminal
+    ports = board("/dev/ttyNOWHERE", name)
+    monkeypatch.setattr("pnc.transport.links.serial.list_ports.comports", lambda: ports)
+    link = open_link(url)
+    link.write(b"x")
+    assert os.read(master, 9) == b"x"
+    link.close()
+
+
+def test_the_console_of_a_board_is_taken_if_it_is_asked_for(
+    terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = board(terminal[1], "/dev/ttyNOWHERE")
+    monkeypatch.setattr("pnc.transport.links.serial.list_ports.comports", lambda: ports)
+    open_link("serial://?vid=239a&pid=8029&interface=0").close()
+    with pytest.raises(ConfigError, match="interface='two' is not a number"):
+        open_link("serial://?vid=239a&interface=two")
+    with pytest.raises(LinkError, match=r"no such port; .*A, interface 2, CircuitPython CDC2"):
+        open_link("serial://?vid=239a&interface=4")
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [
+        board("/dev/ttyACM0", "/dev/ttyACM1") + board("/dev/ttyACM2", "/dev/ttyACM3", "B"),
+        [usb_port("/dev/a", location="1-1:1.0"), usb_port("/dev/b", location="1-1:1.2")],
+        [usb_port("/dev/a"), usb_port("/dev/b", location="1-1")],
+    ],
+)
+def test_two_boards_or_two_ports_without_names_are_ambiguous(
+    monkeypatch: pytest.MonkeyPatch, ports: list[ListPortInfo]
+) -> None:
+    monkeypatch.setattr("pnc.transport.links.serial.list_ports.comports", lambda: ports)
+    with pytest.raises(LinkError, match="add serial= or interface= to tell them apart") as caught:
+        open_link(f"serial://?vid={ports[0].vid:04x}")
+    assert caught.value.reason == "ambiguous"
+    assert caught.value.ports == [port.device for port in ports]
 
 
 def test_a_serial_port_is_found_by_its_usb_device(
@@ -495,6 +556,8 @@ def test_a_file_is_no_serial_port(tmp_path: Path) -> None:
     path = file_of(tmp_path, "x")
     with pytest.raises(LinkError, match="not a serial port"):
         open_link(f"serial://{path}")
+    with pytest.raises(LinkError, match="not a serial port"):
+        open_link("serial:///dev/null")
     with pytest.raises(ConfigError, match="not a rate"):
         open_link(f"serial://{path}?baud=-1")
 

@@ -59,7 +59,7 @@ def receiver(**options: object) -> Receiver:
 
 
 def foreign(kind: int) -> bytes:
-    raw = bytes([kind]) + b"PNC\x02"
+    raw = bytes([kind]) + b"PNC\x03"
     crc = binascii.crc_hqx(raw, 0xFFFF).to_bytes(2, "little")
     return cobs_encode(raw + crc) + b"\0"
 
@@ -404,10 +404,10 @@ def test_a_result_that_overtakes_its_ack_completes_the_picture() -> None:
 def test_another_version_ends_the_sender(kind: int) -> None:
     one = sender()
     with pytest.raises(
-        RemoteProtocolError, match=r"speaks wire protocol 2, this device 1"
+        RemoteProtocolError, match=r"speaks wire protocol 3, this device 2"
     ) as caught:
         one.receive_data(foreign(kind), 0.0)
-    assert (caught.value.local_version, caught.value.remote_version) == (1, 2)
+    assert (caught.value.local_version, caught.value.remote_version) == (2, 3)
     assert one.closed
     assert one.data_to_send(1.0) == b""
     assert one.next_timer() is None
@@ -652,7 +652,7 @@ def test_another_version_is_refused_and_told_ours() -> None:
     tag = greeted(one)
     one.receive_data(encode_frame(Data(tag, 1, 1, 0, 2, 500, b"a")), 1.0)
     one.data_to_send(1.0)
-    with pytest.raises(RemoteProtocolError, match=r"speaks wire protocol 2, this server 1"):
+    with pytest.raises(RemoteProtocolError, match=r"speaks wire protocol 3, this server 2"):
         one.receive_data(foreign(1), 1.1)
     assert frames_of(one.data_to_send(1.1)) == [Who()]
     assert one.session_id is None
@@ -921,7 +921,7 @@ def _noise(source: random.Random, tag: int) -> bytes:
     kind = source.randrange(1, 10)
     raw = bytes([kind, tag]) + source.randbytes(source.randrange(24))
     if kind in (1, 3):
-        raw = bytes([kind]) + b"PNC\x01" + source.randbytes(source.randrange(30))
+        raw = bytes([kind]) + b"PNC\x02" + source.randbytes(source.randrange(30))
     crc = binascii.crc_hqx(raw, 0xFFFF).to_bytes(2, "little")
     return source.choice([cobs_encode(raw + crc) + b"\0", source.randbytes(20), cobs_encode(raw)])
 

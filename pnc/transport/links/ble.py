@@ -150,7 +150,7 @@ class Central(AsyncLink):
             raise
         if self.packet_bytes <= MIN_PACKET_BYTES:
             logger.warning(
-                "%s: the device takes only %d bytes at a time; keep packets small (mtu_bytes=32)",
+                "%s: the device takes only %d bytes at a time; keep packets small: --mtu-bytes 32",
                 self.url,
                 self.packet_bytes,
             )

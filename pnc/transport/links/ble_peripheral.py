@@ -339,6 +339,12 @@ def _explain(url: str, transport_name: str, error: Exception) -> PncError:
         return LinkError(
             f"{url}: no such radio; is it plugged in? {error}", url=url, reason="missing"
         )
+    if name == "USBErrorOther":
+        return LinkError(
+            f"{url}: this machine's USB cannot be used ({error}); a container has to be given it",
+            url=url,
+            reason="missing",
+        )
     if isinstance(error, ConnectionError):
         return LinkError(f"{url}: nothing answers there: {error}", url=url, reason="missing")
     if isinstance(error, ValueError | AssertionError | IndexError):

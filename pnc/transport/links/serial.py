@@ -1,7 +1,8 @@
 """Serial ports through pyserial: USB radios, UARTs, pseudo-terminals.
 
 A port is named by its path, or by what its USB device says of itself
-(``serial://?vid=2886&pid=8045``): that finds it again when it comes back under another path.
+(``serial://?vid=2886&pid=8045``): that finds it again when it comes back under another path. Of a
+CircuitPython board that is its data port; its console is the other one.
 
 pyserial 3.5 has traps that this module keeps to itself: ``write_timeout=0`` spins (#280), a
 ``SerialTimeoutException`` does not mean that nothing was sent, ``in_waiting`` raises a plain
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import stat
 import threading
 from collections.abc import Mapping
@@ -47,8 +49,12 @@ CLOSE_TIMEOUT_S = 1.0
 READ_BYTES = 4096
 """Bytes taken at once; more would only wait in another buffer."""
 
-USB_OPTIONS = ("vid", "pid", "serial")
+USB_OPTIONS = ("vid", "pid", "serial", "interface")
 """Options that name a port by its USB device."""
+
+DATA_INTERFACE = "CDC2"
+"""In the name that CircuitPython gives its data port: "CircuitPython CDC2 control". The console is
+"CircuitPython CDC control" (shared-module/usb_cdc); a board may change neither."""
 
 _PORT_ERRORS: tuple[type[Exception], ...] = (serial.SerialException, OSError, *TERMINAL_ERRORS)
 _LOST: tuple[type[Exception], ...] = (*_PORT_ERRORS, TypeError)
@@ -67,6 +73,10 @@ class PortSeen:
     """USB product."""
     serial_number: str | None = None
     """What tells two devices of a kind apart, where their maker gave them numbers."""
+    interface: str | None = None
+    """What the device calls the port, where it has several and the system tells."""
+    interface_number: int | None = None
+    """Number of the port's USB interface, as in ``-if02``, where the device has several."""
 
     @property
     def usb_id(self) -> str | None:
@@ -74,8 +84,16 @@ class PortSeen:
         return None if self.vid is None or self.pid is None else f"{self.vid:04x}:{self.pid:04x}"
 
     def __str__(self) -> str:
-        number = f", serial {self.serial_number}" if self.serial_number else ""
-        return f"{self.device} ({self.usb_id}{number})" if self.usb_id else self.device
+        if not self.usb_id:
+            return self.device
+        facts = [self.usb_id]
+        if self.serial_number:
+            facts.append(f"serial {self.serial_number}")
+        if self.interface_number is not None:
+            facts.append(f"interface {self.interface_number}")
+        if self.interface:
+            facts.append(self.interface)
+        return f"{self.device} ({', '.join(facts)})"
 
 
 class SerialLink:
@@ -131,7 +149,15 @@ class SerialLink:
 def ports_seen() -> list[PortSeen]:
     """List the serial ports of this machine, without those behind which there is nothing."""
     found = [
-        PortSeen(port.device, port.description, port.vid, port.pid, port.serial_number)
+        PortSeen(
+            port.device,
+            port.description,
+            port.vid,
+            port.pid,
+            port.serial_number,
+            port.interface,
+            _interface_number(port.location),
+        )
         for port in list_ports.comports()
         if port.hwid not in (None, "n/a")
     ]
@@ -144,7 +170,8 @@ def open_serial(url: str, device: str, settings: Mapping[str, str]) -> SerialLin
     Args:
         url: For messages.
         device: Path or name of the port; empty if it is named by its USB device.
-        settings: ``baud``; ``vid`` and ``pid``, hexadecimal, and ``serial`` of the USB device.
+        settings: ``baud``; ``vid`` and ``pid``, hexadecimal, ``serial`` and
+            ``interface`` (its number) of the USB device.
 
     Raises:
         ConfigError: No port is named, or an option is not understood.
@@ -175,6 +202,7 @@ def _find_port(url: str, settings: Mapping[str, str]) -> str:
     vid = take_option(url, settings, "vid", _parse_hex, None)
     pid = take_option(url, settings, "pid", _parse_hex, None)
     number = settings.get("serial")
+    interface = take_option(url, settings, "interface", int, None)
     ports = ports_seen()
     found = [
         port
@@ -182,18 +210,33 @@ def _find_port(url: str, settings: Mapping[str, str]) -> str:
         if (vid is None or port.vid == vid)
         and (pid is None or port.pid == pid)
         and (number is None or port.serial_number == number)
+        and (interface is None or port.interface_number == interface)
     ]
+    found = _data_port(found)
     if not found:
         raise _missing(url, ports)
     if len(found) > 1:
         raise LinkError(
-            f"{url}: several ports fit: {', '.join(map(str, found))}; add serial= to tell them "
-            "apart",
+            f"{url}: several ports fit: {', '.join(map(str, found))}; add serial= or "
+            "interface= to tell them apart",
             url=url,
             reason="ambiguous",
             ports=[port.device for port in found],
         )
     return found[0].device
+
+
+def _data_port(found: list[PortSeen]) -> list[PortSeen]:
+    """Leave the data port alone where all are ports of one CircuitPython board."""
+    devices = {(port.usb_id, port.serial_number) for port in found}
+    data = [port for port in found if DATA_INTERFACE in (port.interface or "")]
+    return data if len(devices) == 1 and len(data) == 1 else found
+
+
+def _interface_number(location: str | None) -> int | None:
+    """Read ``2`` from ``1-1.4:1.2``: bus and ports, then configuration and interface."""
+    _, _, interface = (location or "").rpartition(":")[2].partition(".")
+    return int(interface) if ":" in (location or "") and interface.isdecimal() else None
 
 
 def _parse_hex(text: str) -> int | None:
@@ -227,7 +270,8 @@ def _explain(url: str, device: str, error: Exception) -> LinkError:
         return LinkError(
             f"{url}: in use by another program; close that first", url=url, reason="busy"
         )
-    if code == errno.ENOTTY or not _is_character_device(device):
+    no_terminal = code == errno.ENOTTY or os.strerror(errno.ENOTTY) in str(error)
+    if no_terminal or not _is_character_device(device):
         return LinkError(f"{url}: not a serial port", url=url, reason="not a serial port")
     return LinkError(f"{url}: cannot be opened: {error}", url=url, reason="other")
 

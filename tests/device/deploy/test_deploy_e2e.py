@@ -115,6 +115,10 @@ def test_a_device_from_first_to_last(
     assert "--deadline 0.5" in start
     assert "--name camera" in start
 
+    assert pnc(server, "upgrade", host, "--wheel", wheels["cannot encode"]) == 1
+    assert "this release is broken" in capsys.readouterr().err
+    assert board.current == "2"
+
     assert pnc(server, "rollback", host) == 0
     assert board.current == "1"
     assert pnc(server, "status", host) == 0
@@ -131,6 +135,21 @@ def test_a_device_from_first_to_last(
     assert not board.folder.exists()
     assert pnc(server, "status", host) == 0
     assert "nothing is deployed" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_upgrade_that_does_not_run_is_taken_back(
+    server: Server, board: Any, wheels: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = server.host(board)
+    where = ("--link", "tcp://server:9", "--source", "belt")
+    assert pnc(server, "deploy", host, *where, "--wheel", wheels["good"]) == 0
+    assert pnc(server, "upgrade", host, "--wheel", wheels["cannot run"]) == 1
+    said = capsys.readouterr()
+    assert "did not run steadily" in said.out + said.err
+    assert board.current == "1"
+    assert pnc(server, "status", host) == 0
+    assert "service runs" in capsys.readouterr().out
 
 
 def test_a_deployment_that_is_cut_off_goes_on_where_it_was(
