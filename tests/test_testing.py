@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
 from pnc.config import ReceiverConfig, SenderConfig
 from pnc.testing import VirtualLinkConfig, VirtualPair
@@ -12,9 +12,9 @@ from pnc.transport.links.trace import RateTrace
 from pnc.transport.session import Receiver, Sender
 
 
-def link(rate: float, **options: float) -> VirtualLinkConfig:
+def link(rate: float, write_timeout_s: float = math.inf) -> VirtualLinkConfig:
     channel = ChannelConfig(trace=RateTrace.constant(8 * rate), fifo_bytes=512)
-    return replace(VirtualLinkConfig(channel=channel), **options)
+    return VirtualLinkConfig(channel=channel, write_timeout_s=write_timeout_s)
 
 
 def pair_on(forward: VirtualLinkConfig) -> VirtualPair:
@@ -76,11 +76,10 @@ def test_what_comes_to_an_end_without_a_link_is_lost() -> None:
 
 
 def test_a_writer_gives_up_after_a_while() -> None:
-    patient, hasty = (pair_on(link(0, write_timeout_s=value)) for value in (1e9, 0.5))
+    patient, hasty = pair_on(link(100_000)), pair_on(link(100_000))
     for pair in (patient, hasty):
-        pair.change_link(link(100_000), link(100_000))
         pair.run_until(1.0)
-        stalled = link(0, write_timeout_s=0.5 if pair is hasty else 1e9)
+        stalled = link(0, 0.5 if pair is hasty else 1e9)
         pair.change_link(stalled, stalled)
         submit(pair, count=8)
         pair.run_until(2.0)
