@@ -158,8 +158,8 @@ class _Site:
 
     def _make_radio(self) -> PtyRadio:
         config = ChannelConfig(trace=RateTrace.constant(RATE_BPS))
-        names = {"link_a": self._folder / "device", "link_b": self._folder / "server"}
-        return PtyRadio(config, **names).start()
+        folder = self._folder
+        return PtyRadio(config, link_a=folder / "device", link_b=folder / "server").start()
 
 
 @contextmanager

@@ -387,8 +387,12 @@ def test_a_device_that_was_away_for_long_gets_in_again(away_s: float) -> None:
     pair = VirtualPair(sender(), receiver(), cut, replace(cut, seed=1))
     end_s = 10.0 + away_s + 60
     times = [0.5 * number for number in range(int(2 * end_s))]
+
+    def submit() -> None:
+        pair.sender.submit(packets(1), deadline=pair.now + 0.5, now=pair.now)
+
     for time in times:
-        pair.at(time, lambda: pair.sender.submit(packets(1), deadline=pair.now + 0.5, now=pair.now))
+        pair.at(time, submit)
     pair.run_until(end_s + 20)
     ended = [event.picture_id for event in of_kind(pair.receiver_events, PictureEnded)]
     assert len(ended) == len(set(ended)) >= min(len(times), 2 * MAX_SKIPPED_PICTURES)
