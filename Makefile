@@ -14,7 +14,7 @@ ALL_STAMP := $(VENV)/.installed-all
 DECLARED := pyproject.toml constraints.txt tools/environment.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-slow lint format bench train-belt env env-run constraints clean
+.PHONY: help demo test test-fast test-slow test-qemu lint format bench train-belt env env-run constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test-fast: $(ALL_STAMP)  ## The tests that start no processes, without coverage
 
 test-slow: $(ALL_STAMP)  ## The slow tests only: minutes each
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+test-qemu: $(ALL_STAMP)  ## Replug a real CDC-ACM port in QEMU; KERNEL=folder of an unpacked linux-image
+	tests/qemu/replug.sh "$(KERNEL)" 20
 
 lint: $(ALL_STAMP)  ## ruff check, ruff format --check, mypy --strict
 	$(BIN)/ruff check .

@@ -6,6 +6,8 @@ loss            what is recognized of lossy packets  ->  JSON, plot, table
 cost            time, multiply-accumulates, memory   ->  JSON, table
 device          what a running device uses           ->  JSON, table
 gallery         the same bytes to look at            ->  picture
+chaos           a day on a link that does all wrong  ->  JSON, table
+replug          port pulled out, server killed       ->  JSON, table
 plot, table     from the JSON alone
 all             the shipped checkpoints; what ``make bench`` runs
 """
@@ -20,6 +22,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from benchmarks.bench import CACHE, OnProgress, Plan
+from benchmarks.chaos import CHAOS_SCHEMA, chaos_table, measure_chaos
 from benchmarks.cost import SCHEMA as COST_SCHEMA
 from benchmarks.cost import cost_table, measure_cost
 from benchmarks.device import SCHEMA as DEVICE_SCHEMA
@@ -46,6 +49,7 @@ from benchmarks.options import (
 )
 from benchmarks.output import draw_files, read_json, with_progress, write_between
 from benchmarks.rate_accuracy import BUDGETS, CODECS, RateAccuracyPlan, measure_rate_accuracy
+from benchmarks.replug import REPLUG_SCHEMA, measure_replug, replug_table
 from benchmarks.shipped import belt_plan, photograph_plan, photograph_sets
 from benchmarks.steps import BUDGETS as STEP_BUDGETS
 from benchmarks.steps import StepsPlan, measure_steps
@@ -81,6 +85,8 @@ TABLES: dict[str, Callable[[Any], str]] = {
     LOSS_SCHEMA: loss_tables,
     COST_SCHEMA: cost_table,
     DEVICE_SCHEMA: device_table,
+    CHAOS_SCHEMA: chaos_table,
+    REPLUG_SCHEMA: replug_table,
 }
 """What writes them as Markdown."""
 
@@ -244,6 +250,27 @@ def gallery(
     """Draw renders of the belt at several budgets beside WebP's and AVIF's."""
     for path in draw_files(draw_gallery, checkpoint, out, (".png",)):
         typer.echo(path)
+
+
+@app.command()
+def chaos(
+    hours: Annotated[float, typer.Option(help="Virtual time; two pictures a second.")] = 24.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same log.")] = 0,
+    log: Annotated[Path | None, typer.Option(help="Write all that happens, a line each.")] = None,
+    out: Out = RESULTS / "chaos.json",
+) -> None:
+    """Run sender and receiver through every fault of a link: is a result lost or doubled?"""
+    _finish(with_progress(lambda show: measure_chaos(hours, seed, log, show)), out)
+
+
+@app.command()
+def replug(
+    tries: Annotated[int, typer.Option(min=1, help="Of each.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the times away.")] = 0,
+    out: Out = RESULTS / "replug.json",
+) -> None:
+    """Pull the port out and kill the server: how long until pictures come again?"""
+    _finish(with_progress(lambda show: measure_replug(tries, seed, show)), out)
 
 
 @app.command()

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["run_agent"]
 
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.25, 5.0
-"""First and longest pause between two tries to open a lost link or source, seconds."""
+"""First and longest pause between two tries to open a lost source, seconds."""
+
+MAX_LINK_BACKOFF_S = 1.0
+"""The same of a link: a radio that is plugged in again is noticed within this."""
 
 
 def run_agent(
@@ -81,7 +84,7 @@ def run_agent(
                 reporter.lost(lost, backoff_s)
                 paced.tick()
                 stop.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                backoff_s = min(2 * backoff_s, MAX_LINK_BACKOFF_S)
             try:
                 return open_link()
             except LinkError as error:

@@ -79,6 +79,7 @@ class LineReporter:
         self.tally = Tally()
         self._lock = threading.Lock()
         self._connected = False
+        self._lost: str | None = None
 
     def picture(self, report: PictureReport) -> None:
         """Tell what became of a picture."""
@@ -89,6 +90,7 @@ class LineReporter:
     def connected(self) -> None:
         """Tell that the edge server answered, unless it was there all the time."""
         with self._lock:
+            self._lost = None
             if not self._connected:
                 self._connected = True
                 self._note("connected to the edge server", state="connected")
@@ -100,11 +102,14 @@ class LineReporter:
             self._note(f"no edge server: {event}", state="unanswered", error=str(event))
 
     def lost(self, error: LinkError, retry_s: float) -> None:
-        """Tell that the link is gone and when it is tried again."""
+        """Tell once that the link is gone, and that it is tried again."""
         with self._lock:
             self._connected = False
+            if self._lost == str(error):
+                return
+            self._lost = str(error)
             self._note(
-                f"link lost: {error}; trying again in {retry_s:.2g} s",
+                f"link lost: {error}; trying again",
                 state="lost",
                 error=str(error),
                 retry_s=retry_s,

@@ -12,18 +12,23 @@ that happens to the next; the same seeds give the same run, byte for byte::
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Literal
 
 from pnc.errors import ConfigError
 from pnc.transport.events import Event, PictureEnded
 from pnc.transport.links.channel import Channel, ChannelConfig
 from pnc.transport.session import Receiver, Sender
 
-__all__ = ["VirtualClock", "VirtualLinkConfig", "VirtualPair"]
+__all__ = ["End", "VirtualClock", "VirtualLinkConfig", "VirtualPair"]
+
+End = Literal["sender", "receiver"]
+"""One end of a :class:`VirtualPair`."""
 
 REORDER_S = 0.05
 """A frame held back to come after the next one waits this long for it."""
@@ -63,6 +68,8 @@ class VirtualLinkConfig:
     """Times between which everything written is lost, seconds."""
     one_byte_at_a_time: bool = False
     """Whether the other side is handed every byte alone."""
+    write_timeout_s: float = math.inf
+    """How long a writer waits for room; then what found none is lost, as on real links, seconds."""
     seed: int = 0
     """Seed of what happens to frames."""
 
@@ -80,6 +87,7 @@ class _Direction:
         self.channel = Channel(config.channel)
         self._random = random.Random(config.seed)
         self._waiting: deque[bytes] = deque()
+        self._waiting_since = 0.0
         self._held: tuple[float, bytes] | None = None
 
     @property
@@ -91,7 +99,17 @@ class _Direction:
     def idle(self) -> bool:
         return not self._waiting and self._held is None and self.channel.idle
 
+    def change(self, config: VirtualLinkConfig, now: float) -> None:
+        self.config = config
+        self.channel.change(config.channel, now)
+
+    def clear(self) -> None:
+        self._waiting.clear()
+        self._held = None
+        self.channel.clear()
+
     def write(self, data: bytes, now: float) -> None:
+        self._waiting_since = now
         if any(start <= now < end for start, end in self.config.cuts):
             return
         *frames, rest = data.split(b"\0")
@@ -125,11 +143,15 @@ class _Direction:
                 self._waiting[0] = self._waiting[0][taken:]
                 break
             self._waiting.popleft()
+        if now >= self._waiting_since + self.config.write_timeout_s:
+            self._waiting.clear()
 
     def next_time(self) -> float | None:
         times = [time for time in (self.channel.next_time(),) if time is not None]
         if self._held is not None:
             times.append(self._held[0])
+        if self._waiting:
+            times.append(self._waiting_since + self.config.write_timeout_s)
         return min(times, default=None)
 
 
@@ -167,11 +189,16 @@ class VirtualPair:
         self.receiver_events: list[tuple[float, Event]] = []
         self.on_sent: Callable[[float, bytes], None] = lambda now, data: None
         """Called with the time and every portion of bytes the sender writes."""
+        self.on_sender_event: Callable[[float, Event], None] = self._keep_sender_event
+        """Called with the time and every event of the sender; keeps it unless replaced."""
+        self.on_receiver_event: Callable[[float, Event], None] = self._keep_receiver_event
+        """The same of the receiver."""
         self._forward = _Direction(forward)
         self._back = _Direction(back or _with_other_seeds(forward))
         self._result_after_s = result_after_s
         self._actions: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
+        self._unplugged: set[End] = set()
 
     @property
     def now(self) -> float:
@@ -194,6 +221,23 @@ class VirtualPair:
     def restart_receiver(self, receiver: Receiver) -> None:
         """Put another receiver in the place of the present one."""
         self.receiver = receiver
+
+    def change_link(self, forward: VirtualLinkConfig, back: VirtualLinkConfig) -> None:
+        """Let the link be like this from now on; what is on the way stays."""
+        self._forward.change(forward, self.now)
+        self._back.change(back, self.now)
+
+    def unplug(self, *ends: End) -> None:
+        """Take the link away: these ends stand still, and what is on the way is lost."""
+        self._unplugged.update(ends)
+        self._forward.clear()
+        self._back.clear()
+
+    def plug_in(self, end: End) -> None:
+        """Give an end its link back, as a driver does that has opened it again."""
+        self._unplugged.discard(end)
+        session = self.sender if end == "sender" else self.receiver
+        session.link_opened(self.now)
 
     def run_until(self, end_s: float) -> None:
         """Let everything happen until this time."""
@@ -218,13 +262,13 @@ class VirtualPair:
         raise RuntimeError(f"not idle after {MAX_STEPS} steps")
 
     def _next_time(self) -> float | None:
-        times = [
-            self._forward.next_time(),
-            self._back.next_time(),
-            self.sender.next_timer() if self._forward.accepts else None,
-            self.receiver.next_timer(),
-            self._actions[0][0] if self._actions else None,
-        ]
+        times = [self._forward.next_time(), self._back.next_time()]
+        if self._forward.accepts and "sender" not in self._unplugged:
+            times.append(self.sender.next_timer())
+        if "receiver" not in self._unplugged:
+            times.append(self.receiver.next_timer())
+        if self._actions:
+            times.append(self._actions[0][0])
         return min((time for time in times if time is not None), default=None)
 
     def _settle(self) -> None:
@@ -232,19 +276,23 @@ class VirtualPair:
         now = self.now
         while self._actions and self._actions[0][0] <= now:
             heapq.heappop(self._actions)[2]()
-        for portion in self._portions(self._forward):
-            self._note_receiver(self.receiver.receive_data(portion, now))
-        for portion in self._portions(self._back):
-            self._note_sender(self.sender.receive_data(portion, now))
-        self._note_sender(self.sender.handle_timer(now))
-        self._note_receiver(self.receiver.handle_timer(now))
-        if self._forward.accepts:
-            data = self.sender.data_to_send(now)
-            if data:
-                self.on_sent(now, data)
-                self._forward.write(data, now)
-        if self._back.accepts:
-            self._back.write(self.receiver.data_to_send(now), now)
+        arrived, came_back = self._portions(self._forward), self._portions(self._back)
+        if "receiver" not in self._unplugged:
+            for portion in arrived:
+                self._note_receiver(self.receiver.receive_data(portion, now))
+        if "sender" not in self._unplugged:
+            for portion in came_back:
+                self._note_sender(self.sender.receive_data(portion, now))
+            self._note_sender(self.sender.handle_timer(now))
+            if self._forward.accepts:
+                data = self.sender.data_to_send(now)
+                if data:
+                    self.on_sent(now, data)
+                    self._forward.write(data, now)
+        if "receiver" not in self._unplugged:
+            self._note_receiver(self.receiver.handle_timer(now))
+            if self._back.accepts:
+                self._back.write(self.receiver.data_to_send(now), now)
         self._forward.fill(now)
         self._back.fill(now)
 
@@ -254,12 +302,19 @@ class VirtualPair:
             return [data[index : index + 1] for index in range(len(data))]
         return [data] if data else []
 
+    def _keep_sender_event(self, now: float, event: Event) -> None:
+        self.sender_events.append((now, event))
+
+    def _keep_receiver_event(self, now: float, event: Event) -> None:
+        self.receiver_events.append((now, event))
+
     def _note_sender(self, events: list[Event]) -> None:
-        self.sender_events += [(self.now, event) for event in events]
+        for event in events:
+            self.on_sender_event(self.now, event)
 
     def _note_receiver(self, events: list[Event]) -> None:
         for event in events:
-            self.receiver_events.append((self.now, event))
+            self.on_receiver_event(self.now, event)
             if isinstance(event, PictureEnded) and self._result_after_s is not None:
                 self._send_result_later(event.picture_id, self._result_after_s)
 

@@ -29,8 +29,11 @@ WAKE_S = 0.2
 RETRY_S = 0.25
 """Pause before a lost link is opened again; doubles up to RETRY_MAX_S."""
 
-RETRY_MAX_S = 5.0
-"""A radio that is plugged in again is back within this."""
+RETRY_MAX_S = 1.0
+"""A radio that is plugged in again is noticed within this; looking costs some milliseconds."""
+
+STOP_TIMEOUT_S = 5.0
+"""Longest wait for the end: a write of half a second, a read, and the closing of any link."""
 
 LinkState = Literal["open", "lost", "refused", "closed"]
 """``lost``: it will be opened again. ``refused``: a peer of another protocol version."""
@@ -251,12 +254,16 @@ class Driver(Generic[S]):
             raise self._error
 
     def stop(self) -> None:
-        """End and close the link."""
+        """End and close the link.
+
+        A link that is just being opened again, which takes up to 20 s over Bluetooth, is left to
+        itself: it is closed as soon as it is open.
+        """
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT_S)
 
     def __enter__(self) -> Driver[S]:
         self.start()

@@ -19,6 +19,7 @@ from pnc.transport.events import (
 from pnc.transport.wire import (
     ACK_SPAN,
     MAX_RESULT_BYTES,
+    MAX_SKIPPED_PICTURES,
     PROTOCOL_VERSION,
     Ack,
     Data,
@@ -37,9 +38,6 @@ from pnc.transport.wire import (
 
 __all__ = ["Receiver", "ReceiverStatistics"]
 
-MAX_SKIPPED_PICTURES = 1024
-"""Pictures a device may pass over in one step; a wider jump is noise until HELLO confirms it."""
-
 RESULT_REPEAT_S = 0.2
 """Pause before a device that goes on with a picture that was stopped is told its result again."""
 
@@ -55,6 +53,7 @@ class ReceiverStatistics:
     data_frames: int = 0
     used_bytes: int = 0
     duplicate_bytes: int = 0
+    late_frames: int = 0
     late_bytes: int = 0
     unneeded_bytes: int = 0
     pictures_ended: int = 0
@@ -323,7 +322,7 @@ class Receiver:
             elif data.picture_id == session.next_picture_id - 1 and session.last_complete:
                 self.statistics.duplicate_bytes += num_bytes
             else:
-                self.statistics.late_bytes += num_bytes
+                self._note_late(num_bytes)
             return
         picture = self._picture
         if picture is None or picture.picture_id != data.picture_id:
@@ -337,7 +336,7 @@ class Receiver:
         picture.deadline = min(picture.deadline, now + data.remaining_ms / 1000)
         if now > picture.deadline:
             picture.late_bytes += num_bytes
-            self.statistics.late_bytes += num_bytes
+            self._note_late(num_bytes)
         elif not picture.agrees(data):
             self.statistics.contradictions += 1
         elif data.index in picture.packets:
@@ -348,6 +347,10 @@ class Receiver:
             self._events.append(PacketReceived(data.picture_id, data.index, data.packet))
             if picture.complete:
                 self._end_before(data.picture_id + 1, now)
+
+    def _note_late(self, num_bytes: int) -> None:
+        self.statistics.late_frames += 1
+        self.statistics.late_bytes += num_bytes
 
     def _tell_again(self, picture_id: int, session: _Session, now: float) -> None:
         """Repeat a result that seems to have been lost: the device has not stopped."""

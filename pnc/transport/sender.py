@@ -21,6 +21,7 @@ from pnc.transport.wire import (
     ACK_SPAN,
     MAX_NUM_PACKETS,
     MAX_REMAINING_MS,
+    MAX_SKIPPED_PICTURES,
     PROTOCOL_VERSION,
     Ack,
     Data,
@@ -50,6 +51,12 @@ QUIET_PROBES = 5
 
 MAX_HELLOS = 8
 """HELLO frames whose WELCOME counts: an answer to an older one is too old to tell the time."""
+
+
+MAX_TOLD = MAX_SKIPPED_PICTURES - 64
+"""Pictures that one HELLO brings up at most. The rest of what a receiver lets pass in one step is
+for those that are submitted before its WELCOME is here: a device that was away for longer would
+never get in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ class Sender:
         self._events: list[Event] = []
         self._picture: OutgoingPicture | None = None
         self._next_picture_id = 1
-        self._accounted_id = 0
+        self._answered_id = 0
         self._ended: OrderedDict[int, _EndedPicture] = OrderedDict()
         self._in_flight: OrderedDict[int, SentFrame] = OrderedDict()
         self._next_seq = 0
@@ -233,6 +240,7 @@ class Sender:
             if not self._closed:
                 self._handle(frame, now)
         self.statistics.bad_frames = self._parser.num_bad
+        self._note_statistics()
         return self._take_events()
 
     def handle_timer(self, now: float) -> list[Event]:
@@ -250,14 +258,7 @@ class Sender:
         if data:
             self._last_sent_at = now
             self.statistics.bytes_sent += len(data)
-        control = self._control
-        self.statistics.in_flight_bytes = control.in_flight_bytes
-        self.statistics.window_bytes = control.window_bytes(self._granted_bytes)
-        self.statistics.ack_rate_bytes_per_s = control.rate_bytes_per_s or 0.0
-        self.statistics.rtt_s = control.smoothed_rtt_s or 0.0
-        if (goodput := self.goodput) is not None:
-            self.statistics.goodput_bytes_per_s = goodput.bytes_per_s
-            self.statistics.goodput_spread = goodput.spread
+            self._note_statistics()
         return data
 
     def next_timer(self) -> float | None:
@@ -293,6 +294,16 @@ class Sender:
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    def _note_statistics(self) -> None:
+        control, statistics = self._control, self.statistics
+        statistics.in_flight_bytes = control.in_flight_bytes
+        statistics.window_bytes = control.window_bytes(self._granted_bytes)
+        statistics.ack_rate_bytes_per_s = control.rate_bytes_per_s or 0.0
+        statistics.rtt_s = control.smoothed_rtt_s or 0.0
+        if (goodput := self.goodput) is not None:
+            statistics.goodput_bytes_per_s = goodput.bytes_per_s
+            statistics.goodput_spread = goodput.spread
 
     def _expire(self, now: float) -> None:
         if self._picture is not None and now >= self._picture.deadline:
@@ -330,7 +341,7 @@ class Sender:
         self._hellos.append((seq, now))
         self._hello_due = now + self._hello_wait_s
         self._hello_wait_s = min(2 * self._hello_wait_s, self.config.hello_interval_max_s)
-        first = min([self._accounted_id + 1, *self._ended])
+        first = max(min([self._answered_id + 1, *self._ended]), self._next_picture_id - MAX_TOLD)
         hello = Hello(
             self.session_id,
             seq,
@@ -469,11 +480,9 @@ class Sender:
     def _delivered(self, frame: SentFrame, now: float) -> None:
         self._control.on_delivered(frame, now)
         if frame.ended_id is not None:
-            self._accounted_id = max(self._accounted_id, frame.ended_id)
             if frame.ended_id in self._ended:
                 self._ended[frame.ended_id].arrived = True
         elif frame.picture is not None:
-            self._accounted_id = max(self._accounted_id, frame.picture.picture_id - 1)
             frame.picture.delivered(frame.index)
             if frame.picture is self._picture and frame.picture.complete:
                 self._end_picture(frame.picture, now)
@@ -500,6 +509,6 @@ class Sender:
             self._end_picture(picture, now)
         if self._ended.pop(result.picture_id, None) is None:
             return
-        self._accounted_id = max(self._accounted_id, result.picture_id)
+        self._answered_id = max(self._answered_id, result.picture_id)
         self.statistics.results_received += 1
         self._events.append(ResultReceived(result.picture_id, result.payload))

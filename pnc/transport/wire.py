@@ -22,6 +22,7 @@ __all__ = [
     "MAX_NUM_PACKETS",
     "MAX_REMAINING_MS",
     "MAX_RESULT_BYTES",
+    "MAX_SKIPPED_PICTURES",
     "PROTOCOL_VERSION",
     "Ack",
     "Data",
@@ -56,6 +57,9 @@ MAX_NUM_PACKETS = 4096
 
 MAX_RESULT_BYTES = 200
 """Payload of one RESULT frame: three classes and two numbers, and still one radio packet."""
+
+MAX_SKIPPED_PICTURES = 1024
+"""Pictures a device may pass over in one step; a wider jump is noise until HELLO confirms it."""
 
 MAX_REMAINING_MS = 86_400_000
 """A deadline is at most a day away; a later one is sent as a day."""

@@ -166,6 +166,35 @@ def test_stopping_ends_the_wait_for_a_lost_link() -> None:
     assert watch.states[-1] == ("closed", None)
 
 
+def test_stopping_does_not_wait_for_a_link_that_is_slow_to_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(driver, "RETRY_S", 0.001)
+    monkeypatch.setattr(driver, "STOP_TIMEOUT_S", 0.01)
+    first, _ = memory_pair()
+    second, _ = memory_pair()
+    opening, found = threading.Event(), threading.Event()
+    links = [first]
+    watch = Watch()
+
+    def open_slowly() -> MemoryLink:
+        if links:
+            return links.pop()
+        opening.set()
+        assert found.wait(PATIENCE_S)
+        return second
+
+    device = Driver(Sender(SenderConfig()), open_slowly, on_event=watch.event, on_state=watch.state)
+    device.start()
+    first.lost = True
+    assert opening.wait(PATIENCE_S)
+    device.stop()
+    assert not second.closed
+    found.set()
+    watch.wait(lambda: ("closed", None) in watch.states)
+    assert second.closed
+
+
 def test_a_link_that_cannot_be_opened_at_first_is_an_error_at_once() -> None:
     device = Driver(Sender(SenderConfig()), "nonsense", on_event=lambda event: None)
     with pytest.raises(ConfigError):

@@ -6,6 +6,7 @@ import binascii
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -28,10 +29,10 @@ from pnc.transport.events import (
 )
 from pnc.transport.links.channel import ChannelConfig
 from pnc.transport.links.trace import RateTrace
-from pnc.transport.receiver import MAX_SKIPPED_PICTURES
 from pnc.transport.sender import MAX_ENDED, MAX_SILENT_PROBES
 from pnc.transport.session import Receiver, Sender
 from pnc.transport.wire import (
+    MAX_SKIPPED_PICTURES,
     Ack,
     Data,
     End,
@@ -362,6 +363,42 @@ def test_a_forgetful_receiver_hears_of_ended_pictures_again() -> None:
     assert greeting.first_picture_id == 1
     one.receive_data(encode_frame(Welcome(0x0206, 7, greeting.seq, 16384)), 0.3)
     assert frames_of_kind(one.data_to_send(0.3), End)
+
+
+def test_a_receiver_that_was_killed_hears_of_pictures_whose_results_it_had_not_stored() -> None:
+    """More pictures followed than are waited for; an ACK of END says nothing of a result."""
+    one = sender()
+    connect(one, epoch=0x0105)
+    one.submit([], deadline=9.0, now=0.0)
+    one.submit([], deadline=9.0, now=0.0)
+    for end in frames_of_kind(one.data_to_send(0.0), End):
+        one.receive_data(encode_frame(Ack(5, end.seq, 16384, 0)), 0.1)
+    one.receive_data(encode_frame(Result(5, 1, b"")), 0.1)
+    for _ in range(MAX_ENDED + 4):
+        one.submit([], deadline=9.0, now=0.2)
+    one.link_opened(0.3)
+    (greeting,) = frames_of_kind(one.data_to_send(0.3), Hello)
+    assert greeting.first_picture_id == 2
+
+
+@pytest.mark.parametrize("away_s", [400, 700, 3000])
+def test_a_device_that_was_away_for_long_gets_in_again(away_s: float) -> None:
+    cut = link(cuts=((10.0, 10.0 + away_s),))
+    pair = VirtualPair(sender(), receiver(), cut, replace(cut, seed=1))
+    end_s = 10.0 + away_s + 60
+    times = [0.5 * number for number in range(int(2 * end_s))]
+
+    def submit() -> None:
+        pair.sender.submit(packets(1), deadline=pair.now + 0.5, now=pair.now)
+
+    for time in times:
+        pair.at(time, submit)
+    pair.run_until(end_s + 20)
+    ended = [event.picture_id for event in of_kind(pair.receiver_events, PictureEnded)]
+    assert len(ended) == len(set(ended)) >= min(len(times), 2 * MAX_SKIPPED_PICTURES)
+    assert ended[-1] == len(times)
+    heard = {event.picture_id for event in of_kind(pair.sender_events, ResultReceived)}
+    assert set(range(len(times) - 100, len(times) + 1)) <= heard
 
 
 def test_an_ack_of_the_future_begins_anew() -> None:

@@ -16,11 +16,8 @@ from pnc.transport.links.trace import RateTrace
 
 __all__ = ["Channel", "ChannelConfig"]
 
-QUANTUM_BYTES = 32
-"""Bytes after which :meth:`Channel.next_time` wants a call: finer costs time and shows nothing."""
-
 QUANTUM_S = 0.001
-"""The same as a time: a fast channel is not called more often."""
+"""A fast channel is not called more often than this."""
 
 REORDER_S = 0.05
 """A radio packet that is to come after the next one waits this long for it."""
@@ -58,6 +55,8 @@ class ChannelConfig:
     """Probability that a radio packet comes after the next one, 0 to 1."""
     framed: bool = False
     """Whether a radio packet also ends with a frame, at a zero byte, as datagrams do."""
+    quantum_bytes: int = 32
+    """Bytes after which :meth:`Channel.next_time` wants a call: finer costs time, shows nothing."""
 
     def __post_init__(self) -> None:
         for name in ("loss", "bit_error", "burst_loss", "duplicate", "reorder"):
@@ -65,7 +64,7 @@ class ChannelConfig:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not a probability, 0 to 1")
         if not 0 <= self.delay_s < math.inf:
             raise ConfigError(f"delay_s: {self.delay_s} is not a time of 0 or more seconds")
-        for name in ("fifo_bytes", "packet_bytes"):
+        for name in ("fifo_bytes", "packet_bytes", "quantum_bytes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not 1 or more bytes")
         if not 1 <= self.burst_packets < math.inf:
@@ -88,7 +87,7 @@ class Channel:
         self.bytes_in = 0
         self.bytes_out = 0
         self._start_s = start_s
-        self._quantum_bytes = max(QUANTUM_BYTES, int(config.trace.mean_bps / 8 * QUANTUM_S))
+        self._quantum_bytes = _quantum_bytes(config)
         self._random = random.Random(config.seed)
         self._fifo = bytearray()
         self._busy_since = 0.0
@@ -120,6 +119,8 @@ class Channel:
     def pull(self, now: float) -> bytes:
         """Take what has arrived by now."""
         self._serve(now)
+        if not self._on_the_way:
+            return b""
         out = bytearray()
         while self._on_the_way and self._on_the_way[0][0] <= now:
             out += self._on_the_way.popleft()[1]
@@ -137,12 +138,29 @@ class Channel:
             times.append(self._start_s + served + 1e-9)
         return min(times, default=None)
 
+    def change(self, config: ChannelConfig, now: float) -> None:
+        """Be like this from now on; what waits and what is on the way stays."""
+        self._serve(now)
+        self._deliver(self._packets.flush(), now)
+        self.config = config
+        self._quantum_bytes = _quantum_bytes(config)
+        self._busy_since, self._served_bytes = now - self._start_s, 0
+        self._packets = PacketFaults(config, self._random)
+        self._good_bits = self._draw_good_bits()
+
+    def clear(self) -> None:
+        """Lose what waits and what is on the way."""
+        self._packets.flush()
+        self._fifo.clear()
+        self._on_the_way.clear()
+
     def capacity_bytes(self, now: float) -> float:
         """Bytes that the trace has allowed since the start."""
         return self.config.trace.bytes_between(0.0, max(0.0, now - self._start_s))
 
     def _serve(self, now: float) -> None:
-        self._deliver(self._packets.release(now), now)
+        if self._packets.due is not None:
+            self._deliver(self._packets.release(now), now)
         if not self._fifo:
             return
         allowed = self.config.trace.bytes_between(self._busy_since, now - self._start_s)
@@ -175,6 +193,10 @@ class Channel:
         if chance in (0, 1):
             return 0
         return int(math.log(1 - self._random.random()) / math.log1p(-chance))
+
+
+def _quantum_bytes(config: ChannelConfig) -> int:
+    return max(config.quantum_bytes, int(config.trace.mean_bps / 8 * QUANTUM_S))
 
 
 class PacketFaults:
@@ -242,6 +264,13 @@ class PacketFaults:
             return b""
         held, self._held, self.due = self._held, b"", None
         return held
+
+    def flush(self) -> bytes:
+        """Return all that is held back."""
+        held, self._held, self.due = self._held, b"", None
+        packet = bytes(self._packet)
+        self._packet.clear()
+        return held + packet
 
     def _finish(self, now: float) -> bytes:
         packet = bytes(self._packet)
