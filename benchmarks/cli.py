@@ -65,6 +65,7 @@ from pnc.replay.report.rate_accuracy import (
 from pnc.replay.report.results import check_schema
 from pnc.replay.report.steps import STEPS_SCHEMA, draw_steps, steps_table
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
+from pnc.replay.rtss23_network import find_weights
 
 RESULTS = Path("benchmarks/results")
 """Where results lie, relative to the root of the source tree."""
@@ -324,7 +325,7 @@ def run_all(
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
     elif "photo" in known:
         typer.echo("rate-accuracy on photographs")
-        rivals = [*installed_rivals(), *([PUBLISHED] if "rtss23" in known else [])]
+        rivals = [*installed_rivals(), *([PUBLISHED] if find_weights("rtss23") else [])]
         plan = photograph_plan(folder, ["photo"], rivals, num_pictures, processes)
         _run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy.json")
     for name in sorted(known & {"belt", "photo"}):

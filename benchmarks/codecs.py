@@ -93,7 +93,7 @@ def fit_tables(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> 
     keys = " ".join([network.fingerprint, fit, *(picture.key for picture in pictures)])
     path = cache / f"huffman-{hashlib.sha256(keys.encode()).hexdigest()[:16]}.json"
     if not path.is_file():
-        write_tables(path, fit_codes(network, (picture.load(fit) for picture in pictures)))
+        write_tables(path, fit_codes(network.encode(p.load(fit)) for p in pictures))
     return f"{PUBLISHED}={source}{_TABLES}{path}"
 
 

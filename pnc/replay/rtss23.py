@@ -44,20 +44,21 @@ def dequantise(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return levels.astype(np.float32) * np.float32(255 / NUM_LEVELS)
 
 
-def fit_codes(
-    network: Network, pictures: Iterable[NDArray[np.uint8]]
-) -> tuple[tuple[int, ...], ...]:
+def fit_codes(pictures: Iterable[NDArray[np.uint8]]) -> tuple[tuple[int, ...], ...]:
     """Return the code lengths of each feature, fitted to training pictures.
 
-    A level that never occurs there is taken to have occurred once, so that it can be sent.
+    Each level is taken to have occurred once more, so that any can be sent.
+
+    Args:
+        pictures: Their 8-bit features, uint8 [h, w, c] each.
 
     Raises:
         ConfigError: There are no pictures.
     """
     counts: NDArray[np.int64] | None = None
-    for picture in pictures:
-        levels = quantise(network.encode(picture))
-        seen = [np.bincount(plane, minlength=NUM_LEVELS) for plane in _planes(levels)]
+    for features in pictures:
+        planes = _planes(quantise(features))
+        seen = [np.bincount(plane, minlength=NUM_LEVELS) for plane in planes]
         counts = np.array(seen) if counts is None else counts + seen
     if counts is None:
         raise ConfigError(f"{FAMILY}: needs pictures that its tables are fitted to")
@@ -134,15 +135,14 @@ class PublishedFeatures:
         """Return the picture of the features that are whole."""
         side = FEATURE_SIDE
         levels = np.zeros((side, side, len(self.codes)), np.uint8)
-        num_whole = 0
-        for code in self.codes:
+        for channel, code in enumerate(self.codes):
             found = code.decode(stream, side * side)
             if found is None:
                 break
             plane, num_bytes = found
-            levels[..., num_whole] = plane.reshape(side, side)
-            stream, num_whole = stream[num_bytes:], num_whole + 1
-        return self.network.decode(dequantise(levels), num_whole)
+            levels[..., channel] = plane.reshape(side, side)
+            stream = stream[num_bytes:]
+        return self.network.decode(dequantise(levels))
 
 
 def _planes(levels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:

@@ -1,7 +1,6 @@
-"""The published network (arXiv 2310.05306), from a checkpoint folder or from an ``.npz`` file.
+"""The published network (arXiv 2310.05306): weights in an ``.npz`` file, run by NumPy.
 
-A folder holds ``encoder.tflite`` and ``decoder.tflite``, as training exports the architecture
-``rtss23``. An ``.npz`` holds the weights in float32, in the layout of Keras; NumPy runs them:
+Training exports them as ``weights.npz`` in a folder. Arrays are in the layout of Keras:
 
 ==================================================  ====================================
 ``encoder_0_kernel`` [9, 9, 3, 16],   ``..._bias``  convolution, stride 7, ReLU
@@ -21,16 +20,16 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pnc.codec.checkpoint import find_folder
-from pnc.codec.image import SIZE
-from pnc.codec.interpreter import Model
+from pnc.codec.checkpoint import search_folders
 from pnc.errors import CheckpointError
+
+WEIGHTS = "weights.npz"
+"""Name of the file in a folder."""
 
 STRIDE = 7
 """Of the first convolution and of the transposed one."""
@@ -44,78 +43,19 @@ STRIP_VALUES = 8 << 20
 Floats = NDArray[np.float32]
 
 
-class Network(Protocol):
-    """Encoder and decoder between pictures and 8-bit features."""
+class Network:
+    """Encoder and decoder between pictures and 8-bit features.
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the weights."""
+    Args:
+        path: The ``.npz`` file.
 
-    @property
-    def huffman_lengths(self) -> tuple[tuple[int, ...], ...] | None:
-        """Code lengths that came with the weights, for each feature."""
-
-    def encode(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the features of uint8 RGB [224, 224, 3] as uint8 [32, 32, c]."""
-
-    def decode(self, values: Floats, num_features: int) -> NDArray[np.uint8]:
-        """Return the picture uint8 RGB [224, 224, 3] of features.
-
-        Args:
-            values: float32 [32, 32, c] in steps of the 8-bit features, 0 where nothing came.
-            num_features: How many came.
-        """
-
-
-def open_network(source: str) -> Network:
-    """Open a checkpoint by name or folder, or an ``.npz`` file.
+    Attributes:
+        fingerprint: Hash of the weights.
+        huffman_lengths: Code lengths that came with the weights, for each feature.
 
     Raises:
-        CheckpointError: There is none, or it is not of the published architecture.
+        CheckpointError: It cannot be read, or it is not of the published architecture.
     """
-    return NpzNetwork(Path(source)) if source.endswith(".npz") else FolderNetwork(source)
-
-
-class FolderNetwork:
-    """The TFLite files of a checkpoint folder."""
-
-    huffman_lengths = None
-
-    def __init__(self, source: str) -> None:
-        folder = find_folder(source)
-        files = [folder / f"{part}.tflite" for part in ("encoder", "decoder")]
-        try:
-            contents = [file.read_bytes() for file in files]
-        except OSError as error:
-            raise CheckpointError(f"{folder}: cannot be read ({error.strerror})") from error
-        self.fingerprint = hashlib.sha256(b"".join(contents)).hexdigest()[:16]
-        self._encoder, self._decoder = (
-            Model(content, name=str(file)) for content, file in zip(contents, files, strict=True)
-        )
-        grid = tuple(self._encoder.outputs[0]["shape"])
-        shapes = {tuple(side["shape"]) for side in self._decoder.inputs}
-        if (
-            len(grid) != 4
-            or shapes != {grid}
-            or self._encoder.outputs[0]["dtype"] != np.uint8
-            or tuple(self._decoder.outputs[0]["shape"]) != (1, SIZE, SIZE, 3)
-        ):
-            raise CheckpointError(f"{folder}: not an autoencoder of uint8 features")
-
-    def encode(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """See `Network`."""
-        return self._encoder.run(picture)
-
-    def decode(self, values: Floats, num_features: int) -> NDArray[np.uint8]:
-        """See `Network`."""
-        received = np.zeros_like(values)
-        received[..., :num_features] = 1.0
-        told = ["received" in side["name"] for side in self._decoder.inputs]
-        return _to_picture(self._decoder.run(*(received if tell else values for tell in told)))
-
-
-class NpzNetwork:
-    """Weights in an ``.npz`` file, run by NumPy; see the module."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -144,20 +84,44 @@ class NpzNetwork:
         self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
     def encode(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """See `Network`."""
+        """Return the features of uint8 RGB [224, 224, 3] as uint8 [32, 32, c]."""
         x = picture.astype(np.float32) / np.float32(255)
         for (kernel, bias), stride in zip(self._encoder, (STRIDE, 1), strict=True):
             x = np.maximum(convolve(x, kernel, stride) + bias, 0)
         symbols: NDArray[np.uint8] = np.clip(np.rint(x / self._scale), 0, 255).astype(np.uint8)
         return symbols
 
-    def decode(self, values: Floats, num_features: int) -> NDArray[np.uint8]:
-        """See `Network`."""
+    def decode(self, values: Floats) -> NDArray[np.uint8]:
+        """Return the picture uint8 RGB [224, 224, 3] of features.
+
+        Args:
+            values: float32 [32, 32, c] in steps of the 8-bit features, 0 where nothing came.
+        """
         (kernel, bias), *rest = self._decoder
         x = convolve_transposed(values * np.float32(self._scale), kernel, STRIDE) + bias
         for kernel, bias in rest:
             x = convolve(np.maximum(x, 0), kernel) + bias
         return _to_picture(np.float32(255) / (1 + np.exp(-x)))
+
+
+def find_weights(source: str) -> Path | None:
+    """Return the file of a checkpoint by name or folder, or a given ``.npz`` file."""
+    if source.endswith(".npz"):
+        return Path(source)
+    found = (folder / source / WEIGHTS for folder in [Path(), *search_folders()])
+    return next((path for path in found if path.is_file()), None)
+
+
+def open_network(source: str) -> Network:
+    """Open what `find_weights` finds.
+
+    Raises:
+        CheckpointError: There is none, or it is not of the published architecture.
+    """
+    path = find_weights(source)
+    if path is None:
+        raise CheckpointError(f"{source}: no checkpoint of this name or folder holds {WEIGHTS}")
+    return Network(path)
 
 
 def convolve(x: Floats, kernel: Floats, stride: int = 1) -> Floats:

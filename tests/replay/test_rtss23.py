@@ -20,8 +20,8 @@ from pnc.replay.rtss23 import (
     write_tables,
 )
 from pnc.replay.rtss23_network import (
-    FolderNetwork,
-    NpzNetwork,
+    WEIGHTS,
+    Network,
     convolve,
     convolve_transposed,
     open_network,
@@ -57,14 +57,15 @@ def save(path: Path, **changes: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory: pytest.TempPathFactory) -> NpzNetwork:
-    return NpzNetwork(save(tmp_path_factory.mktemp("npz") / "tiny.npz"))
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    return Network(save(tmp_path_factory.mktemp("npz") / "tiny.npz"))
 
 
 @pytest.fixture(scope="module")
-def contender(network: NpzNetwork) -> PublishedFeatures:
+def contender(network: Network) -> PublishedFeatures:
     pictures = [belt.render(index, seed=1)[0] for index in range(3)]
-    return PublishedFeatures(network, tuple(HuffmanCode(r) for r in fit_codes(network, pictures)))
+    lengths = fit_codes(map(network.encode, pictures))
+    return PublishedFeatures(network, tuple(HuffmanCode(row) for row in lengths))
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +106,13 @@ def test_receiver_sees_the_whole_features(
     whole = contender.encode_within(picture, [10**5])[10**5]
     assert whole is not None
     values = dequantise(quantise(contender.network.encode(picture)))
-    assert np.array_equal(contender.decode(whole), contender.network.decode(values, 3))
+    assert np.array_equal(contender.decode(whole), contender.network.decode(values))
     values[..., 2] = 0
-    assert np.array_equal(contender.decode(whole[:-1]), contender.network.decode(values, 2))
+    assert np.array_equal(contender.decode(whole[:-1]), contender.network.decode(values))
 
 
 def test_fingerprint_follows_network_and_tables(
-    contender: PublishedFeatures, network: NpzNetwork
+    contender: PublishedFeatures, network: Network
 ) -> None:
     flat = PublishedFeatures(network, (HuffmanCode([6] * NUM_LEVELS),) * 3)
     assert contender.fingerprint != flat.fingerprint
@@ -129,9 +130,9 @@ def test_tables_are_kept(tmp_path: Path, contender: PublishedFeatures) -> None:
         read_tables(path)
 
 
-def test_tables_need_pictures(network: NpzNetwork) -> None:
+def test_tables_need_pictures() -> None:
     with pytest.raises(ConfigError, match="needs pictures"):
-        fit_codes(network, [])
+        fit_codes([])
 
 
 @pytest.mark.parametrize(("stride", "shape"), [(1, (9, 12)), (7, (14, 21)), (2, (9, 9))])
@@ -190,37 +191,13 @@ def test_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
         open_network(str(path))
 
 
-class FakeModel:
-    """Features are the red pixels' means; a decoder shows how many features it is told of."""
-
-    def __init__(self, content: bytes, *, name: str) -> None:
-        features = {"shape": (1, 32, 32, 2), "dtype": np.uint8}
-        picture = {"shape": (1, 224, 224, 3), "dtype": np.float32, "name": "picture"}
-        self.is_encoder = content == b"encoder"
-        told = [{**features, "name": f"serving_default_{n}:0"} for n in ("received", "values")]
-        self.inputs = [picture] if self.is_encoder else told
-        self.outputs = [features] if self.is_encoder else [picture]
-
-    def run(self, *arrays: NDArray[Any]) -> NDArray[Any]:
-        if self.is_encoder:
-            return np.full((32, 32, 2), arrays[0][..., 0].mean(), np.uint8)
-        received, values = arrays
-        return np.full((224, 224, 3), received.sum() / 1024 * 100 + values.max(), np.float32)
-
-
-def test_folder_is_told_what_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pnc.replay.rtss23_network.Model", FakeModel)
-    for name in ("manifest.json", "encoder.tflite", "decoder.tflite"):
-        (tmp_path / name).write_text(name.partition(".")[0], encoding="utf-8")
-    network = open_network(str(tmp_path))
-    assert isinstance(network, FolderNetwork)
-    assert (network.encode(np.full((224, 224, 3), 40, np.uint8)) == 40).all()
-    values = np.full((32, 32, 2), 7, np.float32)
-    assert (network.decode(values, 1) == 107).all()
-    assert network.fingerprint != ""
-    (tmp_path / "decoder.tflite").write_bytes(b"encoder")
-    with pytest.raises(CheckpointError, match="not an autoencoder"):
-        open_network(str(tmp_path))
-    (tmp_path / "decoder.tflite").unlink()
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        open_network(str(tmp_path))
+def test_weights_are_found_in_folders_and_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PNC_CHECKPOINTS", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(CheckpointError, match=f"mine: no checkpoint .* holds {WEIGHTS}"):
+        open_network("mine")
+    path = save(tmp_path / "mine" / WEIGHTS)
+    found = {open_network(source).fingerprint for source in ("mine", str(path.parent), str(path))}
+    assert len(found) == 1
