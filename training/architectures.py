@@ -43,6 +43,10 @@ LITE_STEP = 24.4
 
 RTSS23_CHANNELS = 10
 """Features of the published model."""
+RTSS23_PATCH = 7
+"""Pixels from one position to the next."""
+RTSS23_WIDTH = 64
+"""Channels of its decoder."""
 RTSS23_SCALE = 5.42 / 255
 """Value of one symbol of the published encoder, from its TFLite file (0.02125)."""
 
@@ -192,9 +196,10 @@ def build_rtss23() -> tuple[keras.Model, keras.Model]:
     encoder = keras.Model(picture, layers.Rescaling(1 / RTSS23_SCALE)(x), name="g_a")
     values = keras.Input((None, None, RTSS23_CHANNELS), name="values")
     y = layers.Rescaling(RTSS23_SCALE)(values)
-    y = layers.Conv2DTranspose(64, 9, strides=7, padding="same", activation="relu")(y)
+    width = RTSS23_WIDTH
+    y = layers.Conv2DTranspose(width, 9, strides=7, padding="same", activation="relu")(y)
     for _ in range(3):
-        y = layers.Conv2D(64, 5, padding="same", activation="relu")(y)
+        y = layers.Conv2D(width, 5, padding="same", activation="relu")(y)
     y = layers.Conv2D(3, 3, padding="same", activation="sigmoid")(y)
     return encoder, keras.Model(values, layers.Rescaling(255.0)(y), name="g_s")
 
@@ -238,3 +243,28 @@ def start_from_transform(encoder: keras.Model, decoder: keras.Model, images: Pic
     values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))
     decoder.get_layer("normalise").scale.assign(1.0 / np.maximum(values.std((0, 1, 2)), 1.0))
     decoder.get_layer("synthesis").kernel.assign(directions.T * LITE_STEP)
+
+
+def start_published_from_transform(encoder: keras.Model, images: Pictures) -> None:
+    """Let ``rtss23``'s encoder start as the Karhunen-Loeve transform of training pictures.
+
+    All features begin positive, by three standard deviations where the range allows, and share
+    one step, with which the brightest patch just fits.
+    """
+    channels = range(RTSS23_CHANNELS)
+    directions = principal_directions(images, RTSS23_PATCH, RTSS23_CHANNELS)
+    first, second = (encoder.get_layer(name) for name in ("conv_1", "conv_2"))
+    kernel, bias = (np.array(w.numpy()) for w in (first.kernel, first.bias))
+    kernel[..., channels] = 0.0
+    kernel[1:-1, 1:-1, :, channels] = directions.reshape(RTSS23_PATCH, RTSS23_PATCH, 3, -1)
+    largest = np.abs(directions).sum(0) / 2.0
+    bias[channels] = largest - directions.sum(0) / 2.0
+    first.kernel.assign(kernel)
+    first.bias.assign(bias)
+    gain = 255 * RTSS23_SCALE / (2 * largest.max())
+    kernel = np.zeros(second.kernel.shape, np.float32)
+    kernel[1, 1, channels, channels] = gain
+    second.kernel.assign(kernel)
+    values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))
+    spread = values.std((0, 1, 2)) * RTSS23_SCALE
+    second.bias.assign(np.minimum(3 * spread - gain * largest, 0.0))

@@ -23,6 +23,7 @@ from training.architectures import (
     PICTURE_SIZE,
     Architecture,
     start_from_transform,
+    start_published_from_transform,
 )
 from training.augment import crop_and_flip
 from training.cuts import Cuts, FeatureCuts, StreamCuts
@@ -43,7 +44,7 @@ from training.towers import in_towers
 from training.views import random_views
 
 TRANSFORM_PICTURES = 600
-"""Training pictures whose patches give the transform that ``lite`` starts from."""
+"""Training pictures whose patches give the transform that encoders start from."""
 
 PLAN_PICTURES = 200
 """Training pictures that tail-drop's plan is fitted to: 51,200 symbols a channel."""
@@ -92,13 +93,15 @@ class Autoencoder:
 
     @classmethod
     def fresh(cls, name: str, images: Pictures, seed: int = 0) -> Autoencoder:
-        """A new autoencoder; ``lite`` starts from the Karhunen-Loeve transform of the pictures."""
+        """A new autoencoder that starts from the Karhunen-Loeve transform of the pictures."""
         keras.utils.set_random_seed(seed)
         autoencoder = cls(ARCHITECTURES[name])
         if name == "lite":
             start_from_transform(
                 autoencoder.encoder, autoencoder.decoder, images[:TRANSFORM_PICTURES]
             )
+        else:
+            start_published_from_transform(autoencoder.encoder, images[:TRANSFORM_PICTURES])
         autoencoder.fit_plan(images)
         return autoencoder
 
@@ -270,7 +273,12 @@ def train_autoencoder(
     judge: Judge | None = None,
     tune_images: Pictures | None = None,
 ) -> LoopState:
-    """Run (or resume) one stage; afterwards the autoencoder carries the averaged weights."""
+    """Run (or resume) one stage; afterwards the autoencoder carries the averaged weights.
+
+    The encoder of ``rtss23`` stays the transform that it is: trained as briefly as the decoder's
+    cost allows, its last features would die out (their ReLU gives 0, and then no gradient).
+    """
+    autoencoder.encoder.trainable = autoencoder.architecture.tells_received
     trainer = AutoencoderTrainer(autoencoder, config.loss, judge)
     warmup = min(200, config.num_steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -102,6 +102,9 @@ def _stage_command(stage: str, text: str) -> None:
         rename: RenameOption = None,
         loss: Annotated[Loss, typer.Option(help="Loss of the distillation.")] = Loss.features,
         architecture: Annotated[str, typer.Option(help="lite or rtss23.")] = "lite",
+        batch_size: Annotated[
+            int | None, typer.Option(min=1, help="Pictures a step of pretrain and distill.")
+        ] = None,
         pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
         distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
         finetune_pictures: Annotated[
@@ -129,6 +132,7 @@ def _stage_command(stage: str, text: str) -> None:
             rename=rename,
             distill_loss=loss.value,
             architecture=architecture,
+            batch_size=batch_size,
             pretrain_steps=pretrain_steps,
             distill_steps=distill_steps,
             finetune_pictures=finetune_pictures,

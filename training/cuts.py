@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from pnc.replay.rtss23 import NUM_LEVELS
 from training.plan import FittedPlan
 from training.plane_drop import PlaneDrop
 
@@ -16,9 +17,6 @@ MIN_BUDGET_BYTES = 100
 """Smallest random byte budget: less than two packets."""
 MAX_BUDGET_BYTES = 7000
 """Largest one: beyond it the picture is as good as it gets."""
-
-PUBLISHED_BITS = 6
-"""The published scheme sends six of eight bits of each feature."""
 
 
 class Cuts(Protocol):
@@ -66,10 +64,10 @@ class StreamCuts:
 
 @keras.saving.register_keras_serializable("pnc")
 class FeatureDrop(keras.layers.Layer):
-    """Tail-drop as published: the first features of six bits each, all others 0.
+    """Tail-drop as published: the first features as they are sent, all others 0.
 
-    Source: RTSS'23 (arXiv 2310.05306), section IV. Call arguments: values float ``[n, h, w, c]``,
-    whole numbers of features float ``[n]``.
+    Source: RTSS'23 (arXiv 2310.05306), section IV; the quantiser is :mod:`pnc.replay.rtss23`'s.
+    Call arguments: values float ``[n, h, w, c]``, whole numbers of features float ``[n]``.
 
     Returns:
         What is left of the values. The gradient passes straight through to it.
@@ -77,9 +75,10 @@ class FeatureDrop(keras.layers.Layer):
 
     def call(self, values: Any, num_features: Any) -> Any:
         """See the class."""
-        unit = 2.0 ** (8 - PUBLISHED_BITS)
-        coarse = ops.floor(ops.clip(ops.round(values), 0.0, 255.0) / unit)
-        restored = ops.where(coarse > 0, (coarse + 0.5) * unit, 0.0)
+        symbols = ops.clip(ops.round(values), 0.0, 255.0)
+        # Half a unit less leaves whole quotients whole, however the division is rounded.
+        levels = ops.ceil((symbols * (NUM_LEVELS - 1) - 0.5) / 255.0)
+        restored = levels * (255.0 / NUM_LEVELS)
         features = ops.arange(values.shape[-1], dtype="float32")
         arrived = ops.cast(features < ops.reshape(num_features, (-1, 1, 1, 1)), "float32")
         through = values * arrived

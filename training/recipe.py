@@ -46,10 +46,12 @@ class Recipe:
     """More Keras classifiers that judge the autoencoder, each a part of every batch."""
     window: int = SIZE
     """Side of the windows that ``pretrain`` sees, pixels; 56 makes `rtss23` affordable."""
+    batch_size: int = 16
+    """Pictures a step of ``pretrain`` and ``distill``."""
     pretrain_steps: int = 300
-    """Steps of 16 pictures on squared error."""
+    """Steps on squared error."""
     distill_steps: int = 1200
-    """Steps of 16 pictures through the frozen classifier."""
+    """Steps through the frozen classifier."""
     distill_loss: Literal["published", "features"] = "features"
     """The loss of arXiv 2310.05306 or the one with middle layers."""
     finetune_phases: tuple[Phase, ...] = (Phase(160, 1, min_area=0.5),)

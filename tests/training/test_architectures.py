@@ -14,10 +14,12 @@ from training.architectures import (
     ARCHITECTURES,
     LITE_CHANNELS,
     LITE_STEP,
+    RTSS23_CHANNELS,
     PatchProjection,
     build_lite,
     build_rtss23,
     principal_directions,
+    start_published_from_transform,
 )
 from training.autoencoder import Autoencoder
 from training.pictures import Joined
@@ -105,6 +107,22 @@ def test_the_transform_compacts_energy(pictures: NDArray[np.uint8]) -> None:
     energy = np.square(patches @ directions).sum(0)
     assert (np.diff(energy) <= energy[0] * 1e-5).all()
     assert energy.sum() > 0.9 * np.square(patches).sum()
+
+
+def test_rtss23_starts_as_the_transform_and_no_feature_is_dead(
+    pictures: NDArray[np.uint8],
+) -> None:
+    encoder, _ = build_rtss23()
+    start_published_from_transform(encoder, pictures)
+    x = pictures[:4].astype(np.float32)
+    features = np.asarray(encoder(x)).reshape(-1, RTSS23_CHANNELS)
+    patches = x.reshape(4, 32, 7, 32, 7, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 147)
+    wanted = patches @ principal_directions(pictures, 7, RTSS23_CHANNELS)
+    assert (features > 0).mean(0).min() > 0.9
+    assert features.max() < 256
+    for feature, projection in zip(features.T, wanted.T, strict=True):
+        alive = feature > 0
+        assert np.corrcoef(feature[alive], projection[alive])[0, 1] > 0.9999
 
 
 def test_lite_starts_as_the_transform_and_its_inverse(

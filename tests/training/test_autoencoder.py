@@ -14,6 +14,7 @@ from training.autoencoder import (
     AutoencoderConfig,
     AutoencoderTrainer,
     batches,
+    train_autoencoder,
 )
 
 
@@ -42,6 +43,22 @@ def test_rtss23_trains_on_windows(pictures: NDArray[np.uint8], tmp_path: Path) -
     before = np.asarray(autoencoder.encoder.get_layer("conv_1").kernel)
     trainer.train_on_batch((x, cuts), y)
     assert not np.array_equal(np.asarray(autoencoder.encoder.get_layer("conv_1").kernel), before)
+
+
+def test_training_leaves_rtss23_its_transform(pictures: NDArray[np.uint8], tmp_path: Path) -> None:
+    autoencoder = Autoencoder.fresh("rtss23", pictures[:2])
+    before = [
+        [np.array(variable.numpy()) for variable in model.trainable_variables]
+        for model in (autoencoder.encoder, autoencoder.decoder)
+    ]
+    train_autoencoder(autoencoder, pictures, AutoencoderConfig(tmp_path, 2, 2, window=28))
+    for model, values, moved in zip(
+        (autoencoder.encoder, autoencoder.decoder), before, (False, True), strict=True
+    ):
+        same = [
+            np.array_equal(v.numpy(), old) for v, old in zip(model.variables, values, strict=True)
+        ]
+        assert any(not s for s in same) is moved
 
 
 def test_saving_keeps_everything(
