@@ -155,8 +155,12 @@ def run_encoder(content: bytes, images: Pictures) -> NDArray[np.uint8]:
 
 def encoder_parity(autoencoder: Autoencoder, content: bytes, images: Pictures) -> Parity:
     """Compare the exported encoder with the trained one on some pictures."""
-    trained = autoencoder.symbols(images).astype(np.int64)
-    difference = np.abs(trained - run_encoder(content, images))
+    return compare_symbols(autoencoder.symbols(images), run_encoder(content, images))
+
+
+def compare_symbols(trained: NDArray[np.uint8], exported: NDArray[np.uint8]) -> Parity:
+    """How far exported symbols are from trained ones, both of any one shape."""
+    difference = np.abs(trained.astype(np.int64) - exported)
     return Parity(
         float((difference == 0).mean()), float((difference <= 1).mean()), int(difference.max())
     )
@@ -212,7 +216,11 @@ def seal_card(folder: Path, card: Mapping[str, Any]) -> None:
     sizes = {file: (folder / file).stat().st_size for file in MODEL_FILES}
     full = {**card, "sizes": sizes}
     _replace(folder / "card.json", (json.dumps(full, indent=1) + "\n").encode())
-    text = render_card(checkpoint.name, checkpoint.architecture, checkpoint.classes, full)
+    about = (
+        f"Autoencoder `{checkpoint.architecture}` with EfficientNetB0 for "
+        f"{len(checkpoint.classes)} classes: {', '.join(checkpoint.classes)}."
+    )
+    text = render_card(checkpoint.name, about, full)
     _replace(folder / "README.md", text.encode())
     write_manifest(
         folder,
@@ -229,15 +237,12 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def render_card(
-    name: str, architecture: str, classes: Sequence[str], card: Mapping[str, Any]
-) -> str:
+def render_card(name: str, about: str, card: Mapping[str, Any]) -> str:
     """The model card as Markdown: what it is, what it was trained on, what it measured."""
     lines = [
         f"# Checkpoint `{name}`",
         "",
-        f"Autoencoder `{architecture}` with EfficientNetB0 for {len(classes)} classes: "
-        f"{', '.join(classes)}.",
+        about,
         "",
         "![Training curves](curves.png)",
         "",

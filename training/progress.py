@@ -113,6 +113,18 @@ def read_records(run_dir: Path) -> list[dict[str, Any]]:
     return records
 
 
+def last_evaluation(run_dir: Path) -> dict[str, Any]:
+    """The last evaluation of a stage, empty if there is none."""
+    evaluations = [r for r in read_records(run_dir) if r.get("label") == "evaluation"]
+    return evaluations[-1] if evaluations else {}
+
+
+def stage_seconds(run_dir: Path) -> float:
+    """How long a stage trained, 0 if it did not."""
+    records = read_records(run_dir)
+    return float(records[-1]["seconds"]) if records else 0.0
+
+
 def _forget_after(path: Path, step: int) -> None:
     """Keep the records up to a step, so that none is there twice after a resumed run."""
     if path.exists():

@@ -31,13 +31,14 @@ from training.classifier import ClassifierConfig, teacher_targets, train_classif
 from training.curves import draw_curves
 from training.data import Data, open_data
 from training.decoded import decode_pictures
-from training.export import Parity, export_checkpoint, seal_card
+from training.export import export_checkpoint, seal_card
 from training.files import digest, load_keras, only_process, read_json, save_keras, write_json
 from training.importance import measure_scales
 from training.losses import Judge
 from training.measure import measure_checkpoint
 from training.pictures import Joined, Pictures, Subset
-from training.progress import CountProgress, read_records
+from training.progress import CountProgress, last_evaluation, stage_seconds
+from training.published import export_published
 from training.recipe import Recipe, rename_classes, without_folders
 
 logger = logging.getLogger(__name__)
@@ -269,6 +270,7 @@ class Run:
         config = AutoencoderConfig(
             self.folder / stage,
             steps,
+            batch_size=self.recipe.batch_size,
             loss=loss,
             window=window,
             max_seconds=max_seconds,
@@ -318,22 +320,23 @@ class Run:
             weights / "decoder.weights.h5",
         )
 
-    def export(self, out: Path) -> Parity:
+    def export(self, out: Path) -> None:
         """Write the checkpoint folder and measure it on reported pictures."""
-        recipe, data = self.recipe, self.data
+        recipe = self.recipe
+        indices = self.reported[: recipe.report_pictures]
+        reported = Subset(self.data, indices)
+        stages = [self.folder / stage for stage in STAGES[:-1]]
+        if recipe.architecture == "rtss23":
+            export_published(
+                out,
+                self.distill(),
+                images=self._all_train,
+                reported=reported,
+                card=self._card(),
+            )
+            draw_curves(stages, out / "curves.png")
+            return
         classifier, autoencoder = self.finetune(), self.distill()
-        card = {
-            "data": {
-                "name": Path(data.name).name,
-                "training_pictures": len(data.train),
-                "unlabeled_pictures": len(data.extra),
-                "skipped_pictures": len(data.skipped),
-            },
-            "recipe": without_folders(recipe),
-            "history": {stage: _last_evaluation(self.folder / stage) for stage in STAGES[:-1]},
-            "seconds": {stage: _stage_seconds(self.folder / stage) for stage in STAGES[:-1]},
-            "notes": list(recipe.notes),
-        }
         parity = export_checkpoint(
             out,
             name=recipe.name,
@@ -343,28 +346,30 @@ class Run:
             images=self._all_train,
             fit=recipe.fit,
         )
-        draw_curves([self.folder / stage for stage in STAGES[:-1]], out / "curves.png")
-        reported = self.reported[: recipe.report_pictures]
+        draw_curves(stages, out / "curves.png")
         figures = measure_checkpoint(
             Codec.load(out),
-            Subset(data, reported),
-            self._labels(reported),
+            reported,
+            self._labels(indices),
             on_progress=CountProgress(f"{recipe.name}: measured"),
         )
-        card |= {"accuracy": figures, "encoder_parity": asdict(parity)}
-        seal_card(out, card)
+        seal_card(out, {**self._card(), "accuracy": figures, "encoder_parity": asdict(parity)})
         logger.info("%s: %s", out, figures)
-        return parity
 
-
-def _last_evaluation(folder: Path) -> dict[str, Any]:
-    evaluations = [record for record in read_records(folder) if record.get("label") == "evaluation"]
-    return evaluations[-1] if evaluations else {}
-
-
-def _stage_seconds(folder: Path) -> float:
-    records = read_records(folder)
-    return float(records[-1]["seconds"]) if records else 0.0
+    def _card(self) -> dict[str, Any]:
+        """What is known of the training."""
+        return {
+            "data": {
+                "name": Path(self.data.name).name,
+                "training_pictures": len(self.data.train),
+                "unlabeled_pictures": len(self.data.extra),
+                "skipped_pictures": len(self.data.skipped),
+            },
+            "recipe": without_folders(self.recipe),
+            "history": {stage: last_evaluation(self.folder / stage) for stage in STAGES[:-1]},
+            "seconds": {stage: stage_seconds(self.folder / stage) for stage in STAGES[:-1]},
+            "notes": list(self.recipe.notes),
+        }
 
 
 def run_stages(run: Run, stages: Sequence[str], out: Path) -> None:

