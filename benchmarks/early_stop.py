@@ -24,7 +24,7 @@ from pnc.replay.early_stop import StopRun, send_until_enough
 from pnc.replay.metrics import bootstrap_interval, paired_interval
 from pnc.replay.report.early_stop import EARLY_STOP_SCHEMA
 
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
 """Probabilities from which on a server has enough."""
 
 PREVIEWS = (4.0, 10.0, 20.0)
@@ -92,7 +92,7 @@ def measure_early_stop(
         sheets, tuning_sheets = _read_sheets(bench, plan), _read_sheets(tuning, plan)
         for previews in plan.previews:
             lost = _lost_on_tuning(plan, tuning_sheets, previews)
-            picks = [choose_threshold(plan.thresholds, lost, target) for target in TARGETS]
+            picks = [choose_threshold(sorted(plan.thresholds), lost, target) for target in TARGETS]
             for sheet in sheets:
                 curve = _curve(plan, sheet, previews)
                 rows += curve
@@ -188,18 +188,18 @@ def _lost_on_tuning(plan: EarlyStopPlan, sheets: Sequence[_Sheet], previews: flo
     weights = [len(sheet.packets) for sheet in sheets]
     return [
         float(np.average([curve[index]["top1_lost"]["value"] for curve in curves], weights=weights))
-        for index in range(1, len(plan.thresholds) + 1)
+        for index in range(len(plan.thresholds))
     ]
 
 
 def _curve(plan: EarlyStopPlan, sheet: _Sheet, previews: float) -> list[dict[str, Any]]:
-    """Return a row for never stopping, then one for each threshold, rising."""
+    """Return a row for each threshold, rising, then one for never stopping."""
     never = _send(plan, sheet.packets, None, previews)
     pictures = np.arange(len(sheet.packets))
     whole = sheet.right[pictures, never.num_packets]
     all_bytes = np.array(never.sent_bytes, np.float64)
     rows = []
-    for threshold in (None, *sorted(plan.thresholds)):
+    for threshold in (*sorted(plan.thresholds), None):
         run = never
         if threshold is not None:
             run = _send(plan, sheet.packets, sheet.sure, previews, threshold)
