@@ -37,7 +37,7 @@ OnProgress = Callable[[str, int, int], None]
 """Called with what is being done, how many pictures are done, and of how many."""
 
 Columns = dict[str, NDArray[np.float64]]
-"""By name, one value a picture: bytes, psnr_db, ms_ssim, top1, top5."""
+"""By name, one value a picture: bytes, psnr_db, ms_ssim, sureness (NaN if not kept), top1, top5."""
 
 Job = tuple[PictureRef, list[Cell], list[JudgeSpec]]
 
@@ -147,12 +147,13 @@ class Bench:
         judges = self.judges_of(pictures)
         return [(picture, cells, judges) for picture in pictures.pictures]
 
-    def complete(self, what: str, jobs: Sequence[Job]) -> None:
+    def complete(self, what: str, jobs: Sequence[Job], *, sureness: bool = False) -> None:
         """Do what the cache does not know of yet.
 
         Args:
             what: For the progress.
             jobs: Pictures, the cells wanted of each, and the judges to be asked.
+            sureness: Whether how sure judges are is wanted too.
         """
         tasks = []
         for picture, cells, judges in jobs:
@@ -160,7 +161,9 @@ class Bench:
             missing: list[Any] = []
             for cell in cells:
                 outcome = known.get((fingerprint(cell), cell.budget))
-                asked = outcome.predictions if outcome else {}
+                asked = {*outcome.predictions} if outcome else set()
+                if outcome and sureness:
+                    asked &= {*outcome.sureness}
                 unasked = tuple(j for j in judges if j.fingerprint not in asked)
                 if outcome is None or unasked:
                     missing.append((cell, outcome, unasked))
@@ -194,12 +197,18 @@ class Panel:
 
     def columns(self, cell: Cell) -> Columns:
         """Return everything that is measured in a cell."""
-        found = [known[fingerprint(cell), cell.budget] for known in self.outcomes]
+        return self.columns_of([cell] * len(self.outcomes))
+
+    def columns_of(self, cells: Sequence[Cell]) -> Columns:
+        """Return the same where every picture has a cell of its own."""
+        pairs = zip(self.outcomes, cells, strict=True)
+        found = [known[fingerprint(cell), cell.budget] for known, cell in pairs]
         predictions = [outcome.predictions[self.judge.fingerprint] for outcome in found]
         columns: Columns = {
             "bytes": np.array([len(o.stream or b"") for o in found], np.float64),
             "psnr_db": np.array([o.psnr_db for o in found]),
             "ms_ssim": np.array([o.ms_ssim for o in found]),
+            "sureness": np.array([o.sureness.get(self.judge.fingerprint, np.nan) for o in found]),
         }
         for k in KS:
             columns[f"top{k}"] = top_k_hits(predictions, self.targets, k).astype(np.float64)

@@ -2,6 +2,7 @@
 
     streams    (picture, contender, budget)           the stream, how the picture in it looks
     verdicts   (picture, contender, budget, judge)    the likeliest classes
+    sureness   (picture, contender, budget, judge)    how probable the first of them is
 
 Keys are hashes of pixels, settings, library versions and files, so nothing goes stale; delete the
 file to get the space back. One process writes; what a picture needed is one transaction.
@@ -24,6 +25,9 @@ CREATE TABLE IF NOT EXISTS streams (
 CREATE TABLE IF NOT EXISTS verdicts (
     picture TEXT, contender TEXT, budget INTEGER, judge TEXT, predictions TEXT,
     PRIMARY KEY (picture, contender, budget, judge)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sureness (
+    picture TEXT, contender TEXT, budget INTEGER, judge TEXT, probability REAL,
+    PRIMARY KEY (picture, contender, budget, judge)) WITHOUT ROWID;
 """
 
 
@@ -43,6 +47,8 @@ class Outcome:
     """The same."""
     predictions: dict[str, list[int]] = field(default_factory=dict)
     """By a judge's fingerprint: the likeliest classes; none if nothing fits."""
+    sureness: dict[str, float] = field(default_factory=dict)
+    """By a judge's fingerprint: its probability of the likeliest class, 0 if nothing fits."""
 
 
 class Cache:
@@ -76,6 +82,11 @@ class Cache:
             (picture,),
         ):
             outcomes[contender, budget].predictions[judge] = json.loads(text)
+        for contender, budget, judge, probability in self._database.execute(
+            "SELECT contender, budget, judge, probability FROM sureness WHERE picture = ?",
+            (picture,),
+        ):
+            outcomes[contender, budget].sureness[judge] = probability
         return outcomes
 
     def write(self, picture: str, outcomes: Iterable[Outcome]) -> None:
@@ -92,6 +103,14 @@ class Cache:
                     (picture, o.contender, o.budget, judge, json.dumps(predictions))
                     for o in kept
                     for judge, predictions in o.predictions.items()
+                ],
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO sureness VALUES (?, ?, ?, ?, ?)",
+                [
+                    (picture, o.contender, o.budget, judge, probability)
+                    for o in kept
+                    for judge, probability in o.sureness.items()
                 ],
             )
 

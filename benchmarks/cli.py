@@ -3,6 +3,8 @@
 rate-accuracy   what is recognized within a budget   ->  JSON, plot, table
 steps           the same on a fine grid of bytes     ->  JSON, plot, table
 loss            what is recognized of lossy packets  ->  JSON, plot, table
+faults          pictures over a link that damages    ->  JSON, plot, table
+early-stop      air time saved, accuracy lost        ->  JSON, plot, table
 cost            time, multiply-accumulates, memory   ->  JSON, table
 device          what a running device uses           ->  JSON, table
 gallery         the same bytes to look at            ->  picture
@@ -15,20 +17,19 @@ all             the shipped checkpoints; what ``make bench`` runs
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
-from benchmarks.bench import CACHE, OnProgress, Plan
-from benchmarks.chaos import CHAOS_SCHEMA, chaos_table, measure_chaos
-from benchmarks.cost import SCHEMA as COST_SCHEMA
-from benchmarks.cost import cost_table, measure_cost
-from benchmarks.device import SCHEMA as DEVICE_SCHEMA
-from benchmarks.device import device_table, measure_device
-from benchmarks.facts import write_json
+from benchmarks.bench import CACHE
+from benchmarks.chaos import measure_chaos
+from benchmarks.cost import measure_cost
+from benchmarks.device import measure_device
 from benchmarks.gallery import draw_gallery
+from benchmarks.kinds import DRAWINGS, RESULTS, TABLES, finish, look_up, run, schema_of
+from benchmarks.link_cli import early_stop, faults
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
 from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, REDUNDANCIES, LossPlan, measure_loss
 from benchmarks.options import (
@@ -49,54 +50,26 @@ from benchmarks.options import (
 )
 from benchmarks.output import draw_files, read_json, with_progress, write_between
 from benchmarks.rate_accuracy import BUDGETS, CODECS, RateAccuracyPlan, measure_rate_accuracy
-from benchmarks.replug import REPLUG_SCHEMA, measure_replug, replug_table
+from benchmarks.replug import measure_replug
 from benchmarks.shipped import belt_plan, photograph_plan, photograph_sets
 from benchmarks.steps import BUDGETS as STEP_BUDGETS
 from benchmarks.steps import StepsPlan, measure_steps
 from pnc.codec.checkpoint import MANIFEST, search_folders
 from pnc.errors import PncError
 from pnc.replay.baselines import find_missing
-from pnc.replay.report.loss import LOSS_SCHEMA, draw_loss, loss_tables
-from pnc.replay.report.rate_accuracy import (
-    RATE_ACCURACY_SCHEMA,
-    draw_rate_accuracy,
-    rate_accuracy_tables,
-)
-from pnc.replay.report.results import check_schema
-from pnc.replay.report.steps import STEPS_SCHEMA, draw_steps, steps_table
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
 from pnc.replay.rtss23_network import find_weights
-
-RESULTS = Path("benchmarks/results")
-"""Where results lie, relative to the root of the source tree."""
 
 PHOTOGRAPHS = "PHOTOGRAPHS"
 """Environment variable: folder of the photographs and the teacher, see docs/benchmarks.md."""
 
-DRAWINGS: dict[str, Callable[[Any, Any], None]] = {
-    RATE_ACCURACY_SCHEMA: draw_rate_accuracy,
-    STEPS_SCHEMA: draw_steps,
-    LOSS_SCHEMA: draw_loss,
-}
-"""What draws results, by their schema."""
-
-TABLES: dict[str, Callable[[Any], str]] = {
-    RATE_ACCURACY_SCHEMA: rate_accuracy_tables,
-    STEPS_SCHEMA: steps_table,
-    LOSS_SCHEMA: loss_tables,
-    COST_SCHEMA: cost_table,
-    DEVICE_SCHEMA: device_table,
-    CHAOS_SCHEMA: chaos_table,
-    REPLUG_SCHEMA: replug_table,
-}
-"""What writes them as Markdown."""
-
-AnyPlan = TypeVar("AnyPlan", bound=Plan)
-Kind = TypeVar("Kind")
-
 app = typer.Typer(
     no_args_is_help=False, invoke_without_command=True, add_completion=False, help=__doc__
 )
+
+
+app.command()(faults)
+app.command("early-stop")(early_stop)
 
 
 @app.callback()
@@ -146,7 +119,7 @@ def rate_accuracy(
         cache=cache,
         num_processes=count_processes(workers),
     )
-    _run(measure_rate_accuracy, plan, out)
+    run(measure_rate_accuracy, plan, out)
 
 
 @app.command()
@@ -176,7 +149,7 @@ def steps(
         cache=cache,
         num_processes=count_processes(workers),
     )
-    _run(measure_steps, plan, out)
+    run(measure_steps, plan, out)
 
 
 @app.command()
@@ -216,7 +189,7 @@ def loss(
         cache=cache,
         num_processes=count_processes(workers),
     )
-    _run(measure_loss, plan, out)
+    run(measure_loss, plan, out)
 
 
 @app.command()
@@ -230,7 +203,7 @@ def cost(
 ) -> None:
     """Measure time on one thread beside the rivals', multiply-accumulates and memory."""
     results = measure_cost(checkpoint, data, num_pictures=pictures, num_rounds=rounds, seed=seed)
-    _finish(results, out)
+    finish(results, out)
 
 
 @app.command()
@@ -240,7 +213,7 @@ def device(
     out: Annotated[Path, typer.Option(help="JSON.")] = RESULTS / "device.json",
 ) -> None:
     """Measure a running device at 2 pictures/s: processor, memory, time to the first packet."""
-    _finish(measure_device(checkpoint, num_pictures=pictures), out)
+    finish(measure_device(checkpoint, num_pictures=pictures), out)
 
 
 @app.command()
@@ -261,7 +234,7 @@ def chaos(
     out: Out = RESULTS / "chaos.json",
 ) -> None:
     """Run sender and receiver through every fault of a link: is a result lost or doubled?"""
-    _finish(with_progress(lambda show: measure_chaos(hours, seed, log, show)), out)
+    finish(with_progress(lambda show: measure_chaos(hours, seed, log, show)), out)
 
 
 @app.command()
@@ -271,7 +244,7 @@ def replug(
     out: Out = RESULTS / "replug.json",
 ) -> None:
     """Pull the port out and kill the server: how long until pictures come again?"""
-    _finish(with_progress(lambda show: measure_replug(tries, seed, show)), out)
+    finish(with_progress(lambda show: measure_replug(tries, seed, show)), out)
 
 
 @app.command()
@@ -281,7 +254,7 @@ def plot(
 ) -> None:
     """Draw results as PNG and SVG beside their JSON."""
     content = read_json(results)
-    for path in draw_files(_look_up(DRAWINGS, content), content, results):
+    for path in draw_files(look_up(DRAWINGS, content), content, results):
         typer.echo(path)
 
 
@@ -295,9 +268,9 @@ def table(
     """Print results as Markdown, or write them into a page between their markers."""
     for path in results or sorted(RESULTS.glob("*.json")):
         content = read_json(path)
-        if results is None and _schema(content) not in TABLES:
+        if results is None and schema_of(content) not in TABLES:
             continue
-        text = _look_up(TABLES, content)(content)
+        text = look_up(TABLES, content)(content)
         if write is None:
             typer.echo(f"{text}\n")
         else:
@@ -319,7 +292,7 @@ def run_all(
     if "belt" in known:
         typer.echo("rate-accuracy on the belt")
         plan = belt_plan(installed_rivals(), num_pictures, processes)
-        _run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy_belt.json")
+        run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy_belt.json")
         gallery()
     if folder is None:
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
@@ -327,11 +300,11 @@ def run_all(
         typer.echo("rate-accuracy on photographs")
         rivals = [*installed_rivals(), *([PUBLISHED] if find_weights("rtss23") else [])]
         plan = photograph_plan(folder, ["photo"], rivals, num_pictures, processes)
-        _run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy.json")
+        run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy.json")
     for name in sorted(known & {"belt", "photo"}):
         data = "belt" if folder is None or name == "belt" else photograph_sets(folder)[0]
         out = RESULTS / ("cost.json" if name == "photo" else f"cost_{name}.json")
-        _finish(measure_cost(name, data), out)
+        finish(measure_cost(name, data), out)
 
 
 def installed_rivals() -> list[str]:
@@ -352,33 +325,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as exit_request:
         return exit_request.code if isinstance(exit_request.code, int) else 1
     return 0
-
-
-def _run(
-    measure: Callable[[AnyPlan, OnProgress], dict[str, Any]], plan: AnyPlan, out: Path
-) -> None:
-    _finish(with_progress(lambda show: measure(plan, show)), out)
-
-
-def _finish(results: dict[str, Any], out: Path) -> None:
-    """Write results, draw them if there is a plot of them, and print their table."""
-    schema = results["schema"]
-    write_json(out, results)
-    if schema in DRAWINGS:
-        draw_files(DRAWINGS[schema], results, out)
-    typer.echo(TABLES[schema](results))
-
-
-def _schema(content: Any) -> str:
-    return str(content.get("schema")) if isinstance(content, dict) else ""
-
-
-def _look_up(kinds: Mapping[str, Kind], content: Any) -> Kind:
-    """Return what is for results of this schema.
-
-    Raises:
-        ConfigError: Nothing is.
-    """
-    if _schema(content) not in kinds:
-        check_schema(content, RATE_ACCURACY_SCHEMA)
-    return kinds[_schema(content)]

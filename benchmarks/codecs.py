@@ -5,10 +5,12 @@ rtss23-huffman              the published transmission over the checkpoint ``rts
 rtss23-huffman=SOURCE       over another checkpoint of that architecture, or an ``.npz`` file
 NAME or FOLDER              a checkpoint of ours
 NAME?mtu=64&loss=0.2&seed=1 its packets, some of them lost
+NAME?received=BASE64        packets that arrived, whatever sent them
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,7 +24,8 @@ from pnc.errors import ConfigError
 from pnc.replay.baselines import RIVALS, Contender, open_family
 from pnc.replay.baselines.own import OwnStreams
 from pnc.replay.huffman import HuffmanCode
-from pnc.replay.loss import LossyPackets
+from pnc.replay.loss import LossyPackets, pack_packets
+from pnc.replay.received import ReceivedPackets
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
 from pnc.replay.rtss23 import PublishedFeatures, fit_codes, read_tables, write_tables
 from pnc.replay.rtss23_network import Network, open_network
@@ -58,7 +61,10 @@ def open_codec(text: str) -> tuple[Contender, ...]:
     checkpoint, question, options = text.partition("?")
     if not question:
         return (OwnStreams(_load(text)),)
-    given = {key: values[0] for key, values in parse_qs(options).items()}
+    given = {key: values[0] for key, values in parse_qs(options, keep_blank_values=True).items()}
+    if "received" in given:
+        packets = base64.urlsafe_b64decode(given["received"])
+        return (ReceivedPackets(_load(checkpoint), packets),)
     mtu, seed = int(given["mtu"]), int(given["seed"])
     redundancy, loss = float(given["redundancy"]), float(given["loss"])
     return (LossyPackets(_load(checkpoint), mtu, redundancy, loss, seed),)
@@ -67,6 +73,11 @@ def open_codec(text: str) -> tuple[Contender, ...]:
 def name_lossy(checkpoint: str, mtu_bytes: int, redundancy: float, loss: float, seed: int) -> str:
     """Return the text of a checkpoint's packets of which some are lost."""
     return f"{checkpoint}?mtu={mtu_bytes}&redundancy={redundancy}&loss={loss}&seed={seed}"
+
+
+def name_received(checkpoint: str, packets: Sequence[bytes]) -> str:
+    """Return the text of packets of a checkpoint that arrived."""
+    return f"{checkpoint}?received={base64.urlsafe_b64encode(pack_packets(packets)).decode()}"
 
 
 def fit_tables(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> str:

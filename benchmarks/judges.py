@@ -5,6 +5,7 @@
     NAME=FILE.keras               converted once to a float32 .tflite, then the same
     NAME=FILE,crop=0.875          look at the middle only, as its training did
     NAME=FILE,report-only         rivals' settings are never chosen by it
+    NAME,index=FILE               a class index: tells a checkpoint's classes from WordNet ids
 
 The classes of a file are those of ``imagenet_class_index.json`` beside it, as WordNet ids; one
 output more than classes means that the first is the background.
@@ -86,10 +87,16 @@ class Judge:
 
     def predict(self, picture: NDArray[np.uint8]) -> list[int]:
         """Return the likeliest classes of uint8 RGB [H, W, 3], likeliest first."""
+        return self.guess(picture)[0]
+
+    def guess(self, picture: NDArray[np.uint8]) -> tuple[list[int], float]:
+        """Return the same, and the probability of the first."""
         pixels: NDArray[Any] = self._fit(picture)
         if self._kind == np.int8:
             pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
-        return top_k(self._model.run(pixels)[self._offset :], NUM_PREDICTIONS)
+        probabilities = self._model.run(pixels)[self._offset :]
+        best = top_k(probabilities, NUM_PREDICTIONS)
+        return best, float(probabilities[best[0]])
 
     def _fit(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
@@ -142,7 +149,9 @@ def open_judges(texts: Iterable[str], cache: Path) -> tuple[list[JudgeSpec], Lab
         head, *options = text.split(",")
         name, equals, value = head.partition("=")
         target = value if equals else name
-        crop, report_only = _read_options(text, options)
+        crop, report_only, index_path = _read_options(text, options)
+        if index_path is not None:
+            names.update(_read_class_index(index_path))
         if Path(target).suffix not in (".tflite", ".keras"):
             checkpoint = Checkpoint.load(target)
             path, classes = find_folder(target) / "classifier.tflite", checkpoint.classes
@@ -162,17 +171,21 @@ def open_judges(texts: Iterable[str], cache: Path) -> tuple[list[JudgeSpec], Lab
     return specs, Labels(names)
 
 
-def _read_options(text: str, options: list[str]) -> tuple[float, bool]:
-    crop, report_only = 1.0, False
+def _read_options(text: str, options: list[str]) -> tuple[float, bool, Path | None]:
+    crop, report_only, index = 1.0, False, None
     for option in options:
         key, _, value = option.partition("=")
         if key == "report-only" and not value:
             report_only = True
         elif key == "crop" and value.replace(".", "", 1).isdigit() and 0 < float(value) <= 1:
             crop = float(value)
+        elif key == "index" and value:
+            index = Path(value)
         else:
-            raise ConfigError(f"{text}: option {option!r}; known are crop=0.875 and report-only")
-    return crop, report_only
+            raise ConfigError(
+                f"{text}: option {option!r}; known are crop=0.875, index=FILE and report-only"
+            )
+    return crop, report_only, index
 
 
 def _read_class_index(path: Path) -> list[tuple[str, str]]:

@@ -15,7 +15,9 @@ from pnc.errors import ConfigError
 Data = Annotated[list[str], typer.Option(help="NAME=FOLDER[#odd|#even|#tune], or belt.")]
 Judges = Annotated[
     list[str],
-    typer.Option(help="Checkpoint, NAME=FILE.tflite or .keras[,crop=F][,report-only]."),
+    typer.Option(
+        help="Checkpoint, NAME=FILE.tflite or .keras[,crop=F][,index=FILE][,report-only]."
+    ),
 ]
 Checkpoint = Annotated[str, typer.Option(help="Name or folder.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")]
@@ -74,3 +76,15 @@ def parse_shares(option: str, text: str) -> tuple[float, ...]:
         return tuple(sorted({float(word) / 100 for word in text.split(",")}))
     except ValueError as error:
         raise ConfigError(f"{option} {text}: write percents, as in 0,5,10") from error
+
+
+def parse_fractions(option: str, text: str) -> tuple[float, ...]:
+    """Return numbers, rising.
+
+    Raises:
+        ConfigError: The text says something else.
+    """
+    try:
+        return tuple(sorted({float(word) for word in text.split(",")}))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: write numbers, as in 0.5,0.9") from error

@@ -80,7 +80,7 @@ def run_task(task: Task) -> list[Outcome]:
     }
     seen: dict[tuple[str, int, bytes | None], NDArray[np.uint8]] = {}
     looks: dict[int, tuple[float, float]] = {}
-    verdicts: dict[tuple[int, str], list[int]] = {}
+    verdicts: dict[tuple[int, str], tuple[list[int], float]] = {}
     outcomes = []
     for cell, known, judges in task.cells:
         is_rival = cell.codec != UNDAMAGED
@@ -94,14 +94,16 @@ def run_task(task: Task) -> list[Outcome]:
         if known is None and id(pixels) not in looks:
             looks[id(pixels)] = psnr_db(picture, pixels), ms_ssim(picture, pixels)
         predictions = dict(known.predictions) if known else {}
+        sureness = dict(known.sureness) if known else {}
         for judge in judges:
             key = (id(pixels), judge.fingerprint)
             if key not in verdicts:
                 is_nothing = is_rival and stream is None
-                verdicts[key] = [] if is_nothing else _open_judge(judge).predict(pixels)
-            predictions[judge.fingerprint] = verdicts[key]
+                verdicts[key] = ([], 0.0) if is_nothing else _open_judge(judge).guess(pixels)
+            predictions[judge.fingerprint], sureness[judge.fingerprint] = verdicts[key]
         fidelity = (known.psnr_db, known.ms_ssim) if known else looks[id(pixels)]
-        outcomes.append(Outcome(fingerprint(cell), cell.budget, stream, *fidelity, predictions))
+        name = fingerprint(cell)
+        outcomes.append(Outcome(name, cell.budget, stream, *fidelity, predictions, sureness))
     return outcomes
 
 

@@ -66,8 +66,6 @@ class SenderConfig:
     """Pause before an END that arrived is repeated to ask for its RESULT; doubles, seconds."""
     result_wait_max_s: float = 4.0
     """Longest pause between two END frames of one picture, seconds."""
-    end_tries: int = 8
-    """END frames sent for a picture that a newer one followed."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.device_name.encode()) <= MAX_DEVICE_NAME_BYTES:
@@ -100,7 +98,6 @@ class SenderConfig:
         _check("hello_interval_max_s", self.hello_interval_max_s, self.hello_interval_s, 3600)
         _check("result_wait_s", self.result_wait_s, 0.01, 3600)
         _check("result_wait_max_s", self.result_wait_max_s, self.result_wait_s, 3600)
-        _check("end_tries", self.end_tries, 1, 1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,8 @@ class VirtualPair:
         receiver: The edge server's end.
         forward: From sender to receiver.
         back: From receiver to sender; as ``forward`` with other seeds if None.
-        result_after_s: Seconds from a picture's end to its result, sent as ``b"ok"``; None sends
-            no results.
+        result_after_s: Seconds from a picture's end to its result; None sends no results.
+        result: What is sent as a result.
     """
 
     def __init__(
@@ -180,6 +180,7 @@ class VirtualPair:
         back: VirtualLinkConfig | None = None,
         *,
         result_after_s: float | None = 0.01,
+        result: bytes = b"ok",
     ) -> None:
         forward = forward or VirtualLinkConfig()
         self.clock = VirtualClock()
@@ -196,6 +197,7 @@ class VirtualPair:
         self._forward = _Direction(forward)
         self._back = _Direction(back or _with_other_seeds(forward))
         self._result_after_s = result_after_s
+        self._result = result
         self._actions: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._unplugged: set[End] = set()
@@ -322,6 +324,6 @@ class VirtualPair:
         receiver, session_id = self.receiver, self.receiver.session_id
 
         def send() -> None:
-            receiver.send_result(picture_id, b"ok", self.now, session_id=session_id)
+            receiver.send_result(picture_id, self._result, self.now, session_id=session_id)
 
         self.at(self.now + after_s, send)

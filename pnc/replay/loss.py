@@ -75,7 +75,7 @@ class LossyPackets:
             )
             draws = np.random.default_rng([self.seed, entropy]).random(len(packets))
             arrived = [p for p, draw in zip(packets, draws, strict=True) if draw >= self.loss]
-            streams[budget] = b"".join(_LENGTH.pack(len(packet)) + packet for packet in arrived)
+            streams[budget] = pack_packets(arrived)
         return streams
 
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
@@ -83,8 +83,13 @@ class LossyPackets:
         return self.codec.decode_packets(split_packets(stream))
 
 
+def pack_packets(packets: Sequence[bytes]) -> bytes:
+    """Return packets one after another, their lengths before them."""
+    return b"".join(_LENGTH.pack(len(packet)) + packet for packet in packets)
+
+
 def split_packets(stream: bytes) -> list[bytes]:
-    """Return the packets of what `LossyPackets.encode_within` made."""
+    """Return the packets of what `pack_packets` made."""
     packets, start = [], 0
     while start < len(stream):
         (length,) = _LENGTH.unpack_from(stream, start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
@@ -40,8 +41,9 @@ from pnc.transport.wire import (
 
 __all__ = ["Goodput", "Sender", "SenderStatistics"]
 
-MAX_ENDED = 16
-"""Ended pictures whose results a sender still waits for; the oldest is given up for a newer."""
+MAX_ENDED = 56
+"""The results of so many newest pictures are waited for: receivers keep 64, and 64 END frames can
+be out at once."""
 
 MAX_SILENT_PROBES = 32
 """Probes without an answer after which a sender begins anew with HELLO."""
@@ -102,8 +104,13 @@ class _EndedPicture:
     num_packets: int
     due: float
     wait_s: float
-    tries: int = 0
+    asked_at: float = -math.inf
     arrived: bool = False
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """Sorts by when the result was asked for, which is the order of the answers."""
+        return self.asked_at, self.picture_id
 
 
 class Sender:
@@ -314,7 +321,7 @@ class Sender:
         self._ended[picture.picture_id] = _EndedPicture(
             picture.picture_id, picture.num_packets, now, self.config.result_wait_s
         )
-        if len(self._ended) > MAX_ENDED:
+        while next(iter(self._ended)) <= picture.picture_id - MAX_ENDED:
             self._ended.popitem(last=False)
         if not picture.complete:
             self.statistics.pictures_expired += 1
@@ -353,9 +360,9 @@ class Sender:
         yield b"\0" + encode_frame(hello)
 
     def _connected_frames(self, now: float) -> Iterator[bytes]:
-        for ended in list(self._ended.values()):
+        for ended in self._ended.values():
             if now >= ended.due:
-                yield from self._end_frames(ended, now)
+                yield self._ask_for_result(ended, now)
         if self._in_flight and now >= self._last_sent_at + self._control.patience_s:
             self._control.probes += 1
             if self._control.probes > MAX_SILENT_PROBES:
@@ -369,16 +376,12 @@ class Sender:
     def _tag(self) -> int:
         return (self._epoch or 0) & 0xFF
 
-    def _end_frames(self, ended: _EndedPicture, now: float) -> Iterator[bytes]:
-        newest = ended.picture_id == self._next_picture_id - 1
-        if ended.tries >= self.config.end_tries and not newest:
-            del self._ended[ended.picture_id]
-            return
-        ended.tries += 1
+    def _ask_for_result(self, ended: _EndedPicture, now: float) -> bytes:
+        ended.asked_at = now
         ended.due = now + ended.wait_s
         ended.wait_s = min(2 * ended.wait_s, self.config.result_wait_max_s)
         seq = self._register(SentFrame(now, ended_id=ended.picture_id))
-        yield encode_frame(End(self._tag, seq, ended.picture_id, ended.num_packets))
+        return encode_frame(End(self._tag, seq, ended.picture_id, ended.num_packets))
 
     def _data_frames(self, now: float) -> Iterator[bytes]:
         picture, control = self._picture, self._control
@@ -451,7 +454,7 @@ class Sender:
             if self._picture is not None:
                 self._picture.restart()
             for ended in self._ended.values():
-                ended.due, ended.tries, ended.arrived = now, 0, False
+                ended.due, ended.arrived = now, False
                 ended.wait_s = self.config.result_wait_s
         self._connected = True
         self._epoch = welcome.epoch
@@ -507,8 +510,12 @@ class Sender:
             for index in range(len(picture.packets)):
                 picture.delivered(index)
             self._end_picture(picture, now)
-        if self._ended.pop(result.picture_id, None) is None:
+        answered = self._ended.pop(result.picture_id, None)
+        if answered is None:
             return
+        for ended in self._ended.values():
+            if ended.order < answered.order:
+                ended.due, ended.wait_s = now, self._control.patience_s
         self._answered_id = max(self._answered_id, result.picture_id)
         self.statistics.results_received += 1
         self._events.append(ResultReceived(result.picture_id, result.payload))

@@ -35,8 +35,7 @@ class OwnStreams:
     def fingerprint(self) -> str:
         """The checkpoint's id, which covers encoder and tables; its decoder; the codec's code."""
         checkpoint = self.codec.checkpoint
-        decoder = hashlib.sha256(checkpoint.read("decoder.tflite")).hexdigest()
-        return f"{checkpoint.name} {checkpoint.id} {decoder[:16]} {_code_digest()}"
+        return f"{checkpoint.name} {checkpoint.id} {_decoder_digest(self.codec)} {_code_digest()}"
 
     def encode_within(
         self, picture: NDArray[np.uint8], budgets: Sequence[int]
@@ -48,6 +47,11 @@ class OwnStreams:
     def decode(self, stream: bytes) -> NDArray[np.uint8]:
         """Return the picture that a prefix holds."""
         return self.codec.decode(stream)
+
+
+@lru_cache(maxsize=8)
+def _decoder_digest(codec: Codec) -> str:
+    return hashlib.sha256(codec.checkpoint.read("decoder.tflite")).hexdigest()[:16]
 
 
 @lru_cache(maxsize=1)
