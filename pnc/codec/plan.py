@@ -114,12 +114,12 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
         if size > MAX_PLAN_BYTES:
             raise CheckpointError(f"plan: its arrays take {size} bytes, at most {MAX_PLAN_BYTES}")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            scale = _read(arrays, "scale", np.float32)
+            scale = _read(arrays, "scale", np.float32, 3)
             height, width, channels = scale.shape
-            smooth = tuple(int(channel) for channel in _read(arrays, "smooth", np.int64))
-            zero_point = int(_read(arrays, "zero_point", np.int64))
+            smooth = tuple(int(channel) for channel in _read(arrays, "smooth", np.int64, 1))
+            zero_point = int(_read(arrays, "zero_point", np.int64, 0))
             grid = CoefficientGrid(height, width, channels, zero_point, smooth, scale)
-            return CodingPlan(_read_planes(arrays, grid), _read(arrays, "points", np.float32))
+            return CodingPlan(_read_planes(arrays, grid), _read(arrays, "points", np.float32, 2))
     except CheckpointError:
         raise
     except _DAMAGES as error:
@@ -128,13 +128,13 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
 
 
 def _read_planes(arrays: Any, grid: CoefficientGrid) -> PlanePlan:
-    first = _read(arrays, "first", np.int64)
+    first = _read(arrays, "first", np.int64, 1)
     parts = (
-        _read(arrays, "weights", np.int16),
-        _read(arrays, "neighbours", np.int16),
-        _read(arrays, "bias", np.int16),
-        _read(arrays, "orders", np.int64),
-        _read(arrays, "refined", np.int64),
+        _read(arrays, "weights", np.int16, 3),
+        _read(arrays, "neighbours", np.int16, 2),
+        _read(arrays, "bias", np.int16, 4),
+        _read(arrays, "orders", np.int64, 2),
+        _read(arrays, "refined", np.int64, 1),
     )
     priors = tuple(
         PlanePrior(
@@ -145,8 +145,8 @@ def _read_planes(arrays: Any, grid: CoefficientGrid) -> PlanePlan:
     return PlanePlan(grid, tuple(int(plane) for plane in first), priors)
 
 
-def _read(arrays: Any, name: str, dtype: type[np.generic]) -> NDArray[Any]:
+def _read(arrays: Any, name: str, dtype: type[np.generic], num_axes: int) -> NDArray[Any]:
     array = arrays[name]
-    if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        raise CheckpointError(f"plan: {name} is no array of {np.dtype(dtype)}")
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != num_axes:
+        raise CheckpointError(f"plan: {name} is no array of {np.dtype(dtype)} with {num_axes} axes")
     return array
