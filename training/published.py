@@ -40,9 +40,9 @@ ABOUT = (
     "rival `rtss23-huffman` of the benchmarks. Devices and servers cannot use it.\n\n"
     "**It was trained far less than the published one**, which had 35,000 pictures of 224 x 224 to "
     "learn from: {pretrain_steps} steps of {batch_size} windows of {window} x {window} pixels on "
-    "squared error, then {distill_steps} steps of {batch_size} pictures through a frozen "
-    "classifier, all of the decoder: the encoder stayed the Karhunen-Loeve transform that it began "
-    "as. Its figures are what two cores afford, not what the architecture can do."
+    "squared error and {distill_steps} of {batch_size} pictures through a frozen classifier, all "
+    "of the decoder: the encoder stayed the Karhunen-Loeve transform that it began as. Its figures "
+    "are what two cores afford, not what the architecture can do."
 )
 """What the card begins with."""
 
