@@ -65,8 +65,12 @@ class Cache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.executescript(_SCHEMA)
+            try:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._database.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"{path}: cannot be used as cache ({error}); delete it") from error
 
