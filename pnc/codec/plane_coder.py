@@ -23,16 +23,14 @@ def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bit
     """
     ordered = plan.in_order(coefficients)
     magnitudes = np.minimum(np.abs(ordered), plan.limits[plan.channels])
-    signs = np.sign(ordered).astype(np.int8)
+    signs = np.sign(ordered).astype(np.int8).ravel()
     for plane in range(len(plan.priors) - 1, -1, -1):
-        known = (magnitudes >> (plane + 1)) << (plane + 1)
-        arrangement = plan.arrange(plane, known)
-        digits = (magnitudes >> plane).astype(np.uint8).ravel()
-        decisions = (digits.view(np.int8) * signs.ravel())[arrangement.undecided]
-        refinement = digits[arrangement.refined] & 1
-        prior = plan.priors[plane]
-        bits, sizes = encode_segments(decisions, arrangement.lengths, np.array(prior.orders))
-        cut = int(sizes[: prior.refined_after].sum())
+        arrangement, prior = plan.arrange(plane, magnitudes), plan.priors[plane]
+        digits = ((magnitudes >> plane) & 1).astype(np.int8).ravel()
+        decisions = (digits * signs)[arrangement.undecided]
+        refinement = digits[arrangement.refined].view(np.uint8)
+        bits, ends = encode_segments(decisions, arrangement.lengths, prior.orders)
+        cut = ends[prior.refined_after - 1] if prior.refined_after else 0
         yield np.concatenate([bits[:cut], refinement, bits[cut:]])
 
 
@@ -109,17 +107,17 @@ class Knowledge:
     @property
     def magnitudes(self) -> NDArray[np.int16]:
         """Of each coefficient, ``[height, width, channels]``, in units of one, low bits 0."""
-        return self._raster(self._magnitudes)
+        return self.plan.in_raster(self._magnitudes)
 
     @property
     def signs(self) -> NDArray[np.int8]:
         """-1, 1, or 0 where the magnitude is 0, ``[height, width, channels]``."""
-        return self._raster(self._signs)
+        return self.plan.in_raster(self._signs)
 
     @property
     def planes(self) -> NDArray[np.uint8]:
         """The lowest plane that is known, above all for none, ``[height, width, channels]``."""
-        return self._raster(self._planes)
+        return self.plan.in_raster(self._planes)
 
     @property
     def num_bits(self) -> int:
@@ -161,11 +159,6 @@ class Knowledge:
         widths = np.exp2(planes, dtype=np.float32)
         offset = points[np.arange(grid.num_channels), planes] * widths
         return grid.inverse(self.signs * (self.magnitudes + offset)), grid.spread(widths)
-
-    def _raster(self, ordered: NDArray[Any]) -> NDArray[Any]:
-        raster = np.empty_like(ordered)
-        raster[:, self.plan.channels] = ordered
-        return raster.reshape(self.plan.grid.shape)
 
 
 def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:

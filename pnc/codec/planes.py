@@ -136,33 +136,57 @@ class PlanePlan:
         return tuple(int((first >= plane).sum()) for plane in range(len(self.priors) + 1))
 
     @cached_property
-    def _order(self) -> tuple[NDArray[np.intp], ...]:
-        """For each plane the flat indices of its coefficients in coding order."""
-        rows = self.scan[:, None] * self.grid.num_channels
-        return tuple((rows + np.arange(count)).ravel() for count in self._counts)
-
-    @cached_property
     def _numbers(self) -> tuple[tuple[NDArray[Any], ...], ...]:
-        """For each plane weights, neighbours and bias as floats.
+        """For each plane weights and neighbours, in units of the plane, and bias, as floats.
 
-        Single precision where no sum can reach 2**24, so that either is exact.
+        The weights of the neighbours count the place itself four times, its own weight takes that
+        off again. Single precision where no sum can reach 2**24, so that either is exact.
         """
         largest = 2 << np.array(self.first_planes)[self.channels]
         numbers = []
         for plane, prior in enumerate(self.priors):
             here, above = (self.channels[: self._counts[k]] for k in (plane, plane + 1))
-            bias = prior.bias.reshape(-1, self.grid.num_channels)[:, here]
-            weights = prior.weights[np.ix_(above, here)]
-            neighbours = prior.neighbours[above]
-            bound = np.abs(weights).T.astype(np.int64) @ largest[: len(above)] + 32768
-            bound[: len(above)] += 12 * np.abs(neighbours.astype(np.int64)) * largest[: len(above)]
+            bias = prior.bias.reshape(-1, self.grid.num_channels)[np.ix_(self.scan, here)]
+            neighbours = prior.neighbours[above].astype(np.int64)
+            weights = prior.weights[np.ix_(above, here)].astype(np.int64)
+            np.fill_diagonal(weights, weights.diagonal() - 4 * neighbours)
+            bound = np.abs(weights).T @ largest[: len(above)] + 32768
+            bound[: len(above)] += 16 * np.abs(neighbours) * largest[: len(above)]
             dtype = np.float32 if bound.max() < _SINGLE_INTEGERS else np.float64
-            numbers.append((weights.astype(dtype), neighbours.astype(dtype), bias.astype(dtype)))
+            numbers.append(
+                (
+                    (weights << plane).astype(dtype),
+                    (neighbours << plane).astype(dtype),
+                    bias.astype(dtype),
+                )
+            )
         return tuple(numbers)
 
+    @cached_property
+    def _of_nothing(self) -> dict[int, Arrangement]:
+        """How planes are arranged of which all above was 0, as far as one was asked for."""
+        return {}
+
+    @cached_property
+    def _inside(self) -> NDArray[np.intp]:
+        """Positions in coding order within a grid with a border of one on all sides."""
+        row, column = np.divmod(self.scan, self.grid.width)
+        return (row + 1) * (self.grid.width + 2) + column + 1
+
+    @cached_property
+    def _flat(self) -> NDArray[np.intp]:
+        """Flat raster indices, ``[positions, channels]`` in coding order."""
+        return self.scan[:, None] * self.grid.num_channels + self.channels
+
     def in_order(self, coefficients: NDArray[Any]) -> NDArray[Any]:
-        """``[height, width, channels]`` as ``[positions, channels in coding order]``."""
-        return coefficients.reshape(-1, self.grid.num_channels)[:, self.channels]
+        """``[height, width, channels]`` as ``[positions, channels]``, both in coding order."""
+        return coefficients.reshape(-1).take(self._flat)
+
+    def in_raster(self, ordered: NDArray[Any]) -> NDArray[Any]:
+        """The inverse of :meth:`in_order`."""
+        raster = np.empty_like(ordered).reshape(self.grid.shape)
+        raster.reshape(-1)[self._flat] = ordered
+        return raster
 
     @cached_property
     def limits(self) -> NDArray[np.int16]:
@@ -174,53 +198,61 @@ class PlanePlan:
 
         Args:
             plane: which one.
-            magnitudes: int16 as of :meth:`in_order`: what the planes above told, in units of one.
+            magnitudes: int16 as of :meth:`in_order`, in units of one; only what the planes above
+                told of them is looked at.
         """
-        some = (magnitudes[:, : self._counts[plane]] != 0)[self.scan].ravel()
-        undecided = ~some
-        classes = self._classes(plane, magnitudes)[self.scan].ravel()[undecided]
-        flat = self._order[plane]
+        known = magnitudes[:, : self._counts[plane + 1]] >> (plane + 1)
+        if known.any():
+            return self._arrange(plane, known)
+        if plane not in self._of_nothing:
+            self._of_nothing[plane] = self._arrange(plane, known)
+        return self._of_nothing[plane]
+
+    def _arrange(self, plane: int, known: NDArray[np.int16]) -> Arrangement:
+        """As :meth:`arrange`, of magnitudes in units of the plane above."""
+        some = known != 0
+        classes = self._classes(plane, known + known + some)
+        refined = classes[:, : known.shape[1]]
+        np.maximum(refined, some * np.uint8(NUM_CLASSES), out=refined)
+        classes = classes.ravel()
+        order = np.argsort(classes, kind="stable")
+        lengths = np.bincount(classes, minlength=NUM_CLASSES + 1)
+        num_undecided = len(order) - lengths[NUM_CLASSES]
+        if self._counts[plane] < self.grid.num_channels:
+            order += order // self._counts[plane] * (self.grid.num_channels - self._counts[plane])
         return Arrangement(
-            undecided=flat[undecided][np.argsort(classes, kind="stable")],
-            lengths=np.bincount(classes, minlength=NUM_CLASSES),
-            refined=flat[some],
+            undecided=order[:num_undecided],
+            lengths=lengths[:NUM_CLASSES],
+            refined=order[num_undecided:],
         )
 
-    def _classes(self, plane: int, magnitudes: NDArray[np.int16]) -> NDArray[np.uint8]:
-        """The class of each coefficient; all arithmetic is on integers that floats hold exactly."""
-        weights, neighbours, bias = self._numbers[plane]
-        num_above = len(neighbours)
-        predicted = bias.copy()
-        if weights.any() or neighbours.any():
-            known = self._middles(plane + 1, magnitudes[:, :num_above], bias.dtype)
-            predicted += _product(known, weights)
-            predicted[:, :num_above] += self._around(known) * neighbours
-        np.maximum(predicted, 1, out=predicted)
-        threshold = 2 * (plane + FRACTION_BITS)
-        classes = threshold + LIKELIEST - 1 - _half_octaves(predicted)
-        return np.clip(classes, 0, NUM_CLASSES - 1, out=classes).astype(np.uint8)
+    def _classes(self, plane: int, middles: NDArray[np.int16]) -> NDArray[np.uint8]:
+        """The class of each coefficient; all arithmetic is on integers that floats hold exactly.
 
-    def _middles(
-        self, plane: int, magnitudes: NDArray[np.int16], dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
-        """The middle of the interval that a magnitude known down to ``plane`` lies in, or 0."""
-        middles = magnitudes.astype(dtype)
-        middles[magnitudes != 0] += (1 << plane) >> 1
-        return middles
+        Args:
+            plane: which one.
+            middles: of the intervals that magnitudes lie in, in units of the plane.
+        """
+        weights, neighbours, bias = self._numbers[plane]
+        known = middles.astype(bias.dtype)
+        predicted = _product(known, weights)
+        predicted += bias
+        if neighbours.any():
+            predicted[:, : len(neighbours)] += self._around(known) * neighbours
+        likeliest = 2 * (plane + FRACTION_BITS) + LIKELIEST - 1
+        classes = likeliest - _half_octaves(predicted)
+        np.maximum(classes, 0, out=classes)
+        np.minimum(classes, NUM_CLASSES - 1, out=classes)
+        return classes.astype(np.uint8)
 
     def _around(self, known: NDArray[Any]) -> NDArray[Any]:
-        """The weighted sum over the eight neighbours of each position."""
-        height, width = self.grid.height, self.grid.width
-        inner = known.reshape(height, width, -1)
-        padded = np.zeros((height + 2, width + 2, known.shape[1]), known.dtype)
-        padded[1:-1, 1:-1] = inner
-        rows = padded[:-2] + padded[2:]
-        rows += 2 * padded[1:-1]
-        total: NDArray[Any] = 2 * rows[:, 1:-1]
-        total += rows[:, :-2]
-        total += rows[:, 2:]
-        total -= 4 * inner
-        return total.reshape(known.shape)
+        """The sum over each position, four times, and its eight neighbours, sides twice."""
+        row = self.grid.width + 2
+        total = np.zeros((row * (self.grid.height + 2), known.shape[1]), known.dtype)
+        total[self._inside] = known
+        for step in (1, 1, row, row):
+            total = total[:-step] + total[step:]
+        return total.take(self._inside - row - 1, axis=0)
 
 
 def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
@@ -233,7 +265,10 @@ def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
 
 
 def _half_octaves(numbers: NDArray[Any]) -> NDArray[Any]:
-    """How many half octaves numbers lie above 1: exponents and the first bit behind each."""
+    """How many half octaves numbers lie above 1: exponents and the first bit behind each.
+
+    Of numbers below 1 something negative.
+    """
     if numbers.dtype == np.float32:
         return (numbers.view(np.int32) >> 22) - 2 * 127
     return (numbers.view(np.int64) >> 51) - 2 * 1023

@@ -18,6 +18,8 @@ order a segment, no carry and no state, and runs at the speed of numpy on any ma
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +53,34 @@ def best_order(share: float) -> int:
     return int(np.argmin(costs))
 
 
+class _Words(NamedTuple):
+    """The code words of segments of given orders.
+
+    Attributes:
+        is_dense, m: of each segment.
+        kinds: of each segment the kind of a word that says 0; that of 1 follows, -1 precedes it.
+        sizes: of each kind the bits besides the zeros before the first 1.
+        values: of each kind these bits as a number, with ``r`` 0.
+    """
+
+    is_dense: NDArray[np.bool_]
+    m: NDArray[np.int64]
+    kinds: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    values: NDArray[np.int64]
+
+
+@lru_cache
+def _words(orders: tuple[int, ...]) -> _Words:
+    is_dense, m = np.array(orders) == DENSE, np.maximum(orders, 0).astype(np.int64)
+    sizes = np.stack([m + 2, m + 2, m + 2 - is_dense], axis=1)
+    negative, zero, positive = np.where(is_dense, 2, (2 << m) + 1), 3 + 0 * m, (2 << m) * ~is_dense
+    values = np.stack([negative, zero, positive], axis=1)
+    return _Words(is_dense, m, 3 * np.arange(len(m)) + 1, sizes.ravel(), values.ravel())
+
+
 def encode_segments(
-    decisions: NDArray[np.int8], lengths: NDArray[np.int64], orders: NDArray[np.int64]
+    decisions: NDArray[np.int8], lengths: NDArray[np.int64], orders: tuple[int, ...]
 ) -> tuple[Bits, NDArray[np.int64]]:
     """Code segments that follow each other.
 
@@ -62,40 +90,53 @@ def encode_segments(
         orders: of each segment.
 
     Returns:
-        The bits, and how many of them each segment took, ``[segments]``.
+        The bits, and how many of them there are up to the end of each segment, ``[segments]``.
     """
-    ends = np.cumsum(lengths)
+    words = _words(orders)
+    ends = lengths.cumsum()
     starts = ends - lengths
-    is_dense = orders == DENSE
     has_word = decisions != 0
-    for index in np.flatnonzero(is_dense):
+    for index in words.is_dense.nonzero()[0]:
         has_word[starts[index] : ends[index]] = True
-    place = np.flatnonzero(has_word)
-    segment, decision = np.searchsorted(ends, place, side="right"), decisions[place]
-    dense = is_dense[segment]
-    order = np.maximum(orders, 0)
-    m = order[segment]
-    previous = np.append(-1, place[:-1])[: len(place)]
-    run = place - np.maximum(previous + 1, starts[segment])
-    size = np.where(dense, 2 - (decision == 1), (run >> m) + m + 2)
-    after_last = starts.copy()
-    after_last[segment] = place + 1
-    trailing = -(-(ends - after_last) >> order)
-    word_bits = np.bincount(segment, size, len(lengths)).astype(np.int64)
-    num_bits = word_bits + trailing
-    shift = np.cumsum(num_bits) - num_bits - (np.cumsum(word_bits) - word_bits)
-    word = np.cumsum(size) - size + shift[segment]
-    bits = np.zeros(int(num_bits.sum()), np.uint8)
-    bits[word[dense & (decision != 1)]] = 1
-    bits[word[dense & (decision == 0)] + 1] = 1
-    sparse = ~dense
-    marker, low, m = (word + (run >> m))[sparse], run[sparse], m[sparse]
-    bits[marker] = 1
-    for bit in range(int(m.max(initial=0))):
-        has = m > bit
-        bits[(marker + m - bit)[has]] = (low[has] >> bit) & 1
-    bits[marker + m + 1] = decision[sparse] < 0
-    return bits, num_bits
+    place = has_word.nonzero()[0]
+    upto = place.searchsorted(ends)
+    num_words = upto.copy()
+    num_words[1:] -= upto[:-1]
+    start = np.zeros(len(place) + 1, np.int64)
+    np.add(place, 1, out=start[1:])
+    reached = np.maximum(start[upto], starts)
+    num_trailing = -((reached - ends) >> words.m)
+    trailing = num_trailing.cumsum()
+    start[upto - num_words] = starts
+
+    kind = words.kinds.repeat(num_words)
+    kind += decisions[place]
+    m = words.m.repeat(num_words)
+    low = place
+    low -= start[:-1]
+    size = low >> m
+    low -= size << m
+    word = low
+    word <<= 1
+    word += words.values[kind]
+    size += words.sizes[kind]
+    end = start
+    end[0] = 0
+    np.cumsum(size, out=end[1:])
+    segment_ends = end[upto] + trailing
+    last = end[1:]
+    last += (trailing - num_trailing - 1).repeat(num_words)
+    return _place(word, last, int(segment_ends[-1])), segment_ends
+
+
+def _place(words: NDArray[np.int64], last: NDArray[np.int64], num_bits: int) -> Bits:
+    """Numbers of at most 14 bits that do not overlap as bits, each ending at a place of its own.
+
+    Summed up within 32 bits and those before, which doubles hold exactly.
+    """
+    sums = np.bincount(last >> 5, words << (~last & 31), num_bits // 32 + 1).astype(np.int64)
+    sums[:-1] += sums[1:] >> 32
+    return np.unpackbits(sums.astype(">u4").view(np.uint8), count=num_bits)
 
 
 def decode_segment(text: str, start: int, length: int, order: int) -> tuple[NDArray[np.int8], int]:

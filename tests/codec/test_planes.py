@@ -58,7 +58,7 @@ def rank(plan: PlanePlan, at: int) -> tuple[int, int, int]:
 def places(plan: PlanePlan, indices: NDArray[np.intp]) -> list[tuple[int, int]]:
     """Position and channel of each index of an arrangement."""
     position, column = np.divmod(indices, plan.grid.num_channels)
-    return list(zip(position.tolist(), plan.channels[column].tolist(), strict=True))
+    return list(zip(plan.scan[position].tolist(), plan.channels[column].tolist(), strict=True))
 
 
 @settings(max_examples=25)

@@ -58,9 +58,9 @@ def test_the_bits_are_the_obvious_ones_and_come_back(
     parts = [np.array(decisions, np.int8) for decisions, _ in segments]
     orders = np.array([order for _, order in segments])
     lengths = np.array([len(part) for part in parts])
-    bits, num_bits = encode_segments(np.concatenate(parts), lengths, orders)
+    bits, ends = encode_segments(np.concatenate(parts), lengths, tuple(orders.tolist()))
     expected = [obvious(part, order) for part, order in zip(parts, orders.tolist(), strict=True)]
-    assert num_bits.tolist() == [len(words) for words in expected]
+    assert ends.tolist() == np.cumsum([len(words) for words in expected]).tolist()
     assert bits.tolist() == [bit for words in expected for bit in words]
     text = as_text(bits)
     first = 0
@@ -80,7 +80,7 @@ def test_a_cut_segment_is_known_as_far_as_it_arrived(
     values: list[int], order: int, cut: int
 ) -> None:
     decisions = np.array(values, np.int8)
-    bits, _ = encode_segments(decisions, np.array([len(values)]), np.array([order]))
+    bits, _ = encode_segments(decisions, np.array([len(values)]), (order,))
     known, used = decode_segment(as_text(bits[:cut]), 0, len(values), order)
     assert used <= min(cut, len(bits))
     assert np.array_equal(known, decisions[: len(known)])
@@ -111,7 +111,7 @@ def test_a_run_beyond_its_segment_is_corrupt(bits: str, length: int) -> None:
 def test_long_segments() -> None:
     decisions = np.random.default_rng(0).choice([0, 0, 1, -1], 5000).astype(np.int8)
     for order in (DENSE, 0, 1):
-        bits, _ = encode_segments(decisions, np.array([5000]), np.array([order]))
+        bits, _ = encode_segments(decisions, np.array([5000]), (order,))
         decoded, used = decode_segment(as_text(bits), 0, 5000, order)
         assert np.array_equal(decoded, decisions)
         assert used == len(bits)
@@ -123,7 +123,7 @@ def test_the_best_order_is_near_the_entropy(share: float) -> None:
     count = 200_000
     decisions = (generator.random(count) < share) * generator.choice([-1, 1], count)
     order = best_order(share)
-    bits, _ = encode_segments(decisions.astype(np.int8), np.array([count]), np.array([order]))
+    bits, _ = encode_segments(decisions.astype(np.int8), np.array([count]), (order,))
     entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share) + share
     assert len(bits) < 1.06 * entropy * count
     assert best_order(0.9) == DENSE
