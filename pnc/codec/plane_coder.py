@@ -135,14 +135,15 @@ class Knowledge:
 
     def decide(self, plane: int, indices: NDArray[np.intp], decisions: NDArray[np.int8]) -> None:
         """Note which of some coefficients reach a plane, and their signs."""
-        self._magnitudes.reshape(-1)[indices] = np.abs(decisions).astype(np.int16) << plane
-        self._signs.reshape(-1)[indices] = decisions
         self._planes.reshape(-1)[indices] = plane
+        reached = np.flatnonzero(decisions)
+        self._magnitudes.reshape(-1)[indices[reached]] = 1 << plane
+        self._signs.reshape(-1)[indices[reached]] = decisions[reached]
 
     def refine(self, plane: int, indices: NDArray[np.intp], bits: Bits) -> None:
         """Note one more bit of some coefficients."""
-        self._magnitudes.reshape(-1)[indices] += bits.astype(np.int16) << plane
         self._planes.reshape(-1)[indices] = plane
+        self._magnitudes.reshape(-1)[indices] += bits.astype(np.int16) << plane
 
     def restore(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Values, and how uncertain they are.
@@ -173,27 +174,12 @@ def decode_planes(plan: PlanePlan, data: bytes) -> Knowledge:
 def decode_bits(plan: PlanePlan, bits: Bits) -> Knowledge:
     """As :func:`decode_planes`, of bits."""
     knowledge = Knowledge(plan)
-    text = (bits + ord("0")).tobytes().decode("ascii")
+    text = (bits + ord("0")).tobytes()
     at = 0
     for plane in range(len(plan.priors) - 1, -1, -1):
-        arrangement = knowledge.arrange(plane)
-        for indices, of_class in _segments(plan.priors[plane].refined_after, arrangement):
-            if at == len(bits):
-                return knowledge
-            if of_class is None:
-                found = bits[at : at + len(indices)]
-                num_known = used = len(found)
-                knowledge.refine(plane, indices[:used], found)
-            else:
-                order = plan.priors[plane].orders[of_class]
-                decisions, used = decode_segment(text, at, len(indices), order)
-                num_known = len(decisions)
-                knowledge.decide(plane, indices[:num_known], decisions)
-            segment = Segment(plane, of_class, len(indices), num_known, used)
-            knowledge.segments.append(segment)
-            at += used
-            if num_known < len(indices):
-                return knowledge
+        is_whole, at = _decode_plane(knowledge, plane, text, at)
+        if not is_whole:
+            return knowledge
     if len(bits) - at >= 8 or bits[at:].any():
         raise CorruptBitstreamError(
             f"corrupt stream: the picture is complete after {at} bits, {len(bits)} came"
@@ -201,14 +187,30 @@ def decode_bits(plan: PlanePlan, bits: Bits) -> Knowledge:
     return knowledge
 
 
-def _segments(
-    refined_after: int, arrangement: Arrangement
-) -> Iterator[tuple[NDArray[np.intp], int | None]]:
-    """The coefficients of each segment of a plane and its class; no class for the refinement."""
-    ends = np.cumsum(arrangement.lengths)
-    for index, (start, end) in enumerate(zip(ends - arrangement.lengths, ends, strict=True)):
-        if index == refined_after:
-            yield arrangement.refined, None
-        yield arrangement.undecided[start:end], index
-    if refined_after == len(ends):
-        yield arrangement.refined, None
+def _decode_plane(knowledge: Knowledge, plane: int, text: bytes, at: int) -> tuple[bool, int]:
+    """Decode a plane as far as its bits go: whether that is all of it, and where it ends."""
+    prior = knowledge.plan.priors[plane]
+    arrangement = knowledge.arrange(plane)
+    segments = list(enumerate(arrangement.lengths.tolist()))
+    segments.insert(prior.refined_after, (None, len(arrangement.refined)))
+    decisions, is_whole = [np.zeros(0, np.int8)], False
+    for of_class, length in segments:
+        if at == len(text):
+            break
+        if of_class is None:
+            found = np.frombuffer(text[at : at + length], np.uint8) & 1
+            knowledge.refine(plane, arrangement.refined[: len(found)], found)
+            num_known = used = len(found)
+        else:
+            decided, used = decode_segment(text, at, length, prior.orders[of_class])
+            num_known = len(decided)
+            decisions.append(decided)
+        at += used
+        knowledge.segments.append(Segment(plane, of_class, length, num_known, used))
+        if num_known < length:
+            break
+    else:
+        is_whole = True
+    joined = np.concatenate(decisions)
+    knowledge.decide(plane, arrangement.undecided[: len(joined)], joined)
+    return is_whole, at

@@ -17,7 +17,6 @@ order a segment, no carry and no state, and runs at the speed of numpy on any ma
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,8 +34,16 @@ MAX_ORDER = 12
 Bits = NDArray[np.uint8]
 """One bit an element, 0 or 1."""
 
-_DENSE_WORD = re.compile("0|1[01]")
-_DENSE_DECISION = {"0": 1, "10": -1, "11": 0}
+Decisions = NDArray[np.int8]
+"""-1, 0 or 1."""
+
+_YES, _NO, _NEGATIVE = b"\x01", b"\x00", b"\xff"
+
+_SINGLE_WORDS = {
+    DENSE: {b"11": _NO, b"10": _NEGATIVE, b"0": _YES},
+    0: {b"11": _NEGATIVE, b"10": _YES, b"0": _NO},
+}
+"""What the code words of single decisions tell, as int8, in the order in which they are found."""
 
 
 def best_order(share: float) -> int:
@@ -80,7 +87,7 @@ def _words(orders: tuple[int, ...]) -> _Words:
 
 
 def encode_segments(
-    decisions: NDArray[np.int8], lengths: NDArray[np.int64], orders: tuple[int, ...]
+    decisions: Decisions, lengths: NDArray[np.int64], orders: tuple[int, ...]
 ) -> tuple[Bits, NDArray[np.int64]]:
     """Code segments that follow each other.
 
@@ -139,11 +146,11 @@ def _place(words: NDArray[np.int64], last: NDArray[np.int64], num_bits: int) -> 
     return np.unpackbits(sums.astype(">u4").view(np.uint8), count=num_bits)
 
 
-def decode_segment(text: str, start: int, length: int, order: int) -> tuple[NDArray[np.int8], int]:
+def decode_segment(text: bytes, start: int, length: int, order: int) -> tuple[Decisions, int]:
     """Decode one segment, as far as its bits go.
 
-    One step a code word, whatever the number of decisions in it: there are few words in most
-    segments, and arrays would take longer to set up.
+    One step a code word unless each decision has one, whatever the number of decisions in it:
+    there are few words in most segments, and arrays would take longer to set up.
 
     Args:
         text: bits as characters ``0`` and ``1``; more may follow the segment.
@@ -157,16 +164,14 @@ def decode_segment(text: str, start: int, length: int, order: int) -> tuple[NDAr
     Raises:
         CorruptBitstreamError: a run ends beyond the segment.
     """
-    if order == DENSE:
-        words = _DENSE_WORD.findall(text, start, start + 2 * length)[:length]
-        decisions = np.array([_DENSE_DECISION[word] for word in words], np.int8)
-        return decisions, sum(map(len, words))
+    if order <= 0:
+        return _decode_single(text[start : start + 2 * length], length, _SINGLE_WORDS[order])
     places: list[int] = []
     negative: list[int] = []
     at, place = start, 0
     while place < length:
-        num_zeros = -(-(length - place) >> order)
-        marker = text.find("1", at, at + num_zeros)
+        num_zeros = -((place - length) >> order)
+        marker = text.find(b"1", at, at + num_zeros)
         if marker < 0:
             num_zeros = min(num_zeros, len(text) - at)
             at += num_zeros
@@ -174,17 +179,29 @@ def decode_segment(text: str, start: int, length: int, order: int) -> tuple[NDAr
             break
         place += (marker - at) << order
         at = marker
-        sign = marker + 1 + order
-        if sign >= len(text):
+        word = text[marker + 1 : marker + 2 + order]
+        if len(word) <= order:
             break
-        if order:
-            place += int(text[marker + 1 : sign], 2)
+        number = int(word, 2)
+        place += number >> 1
         if place >= length:
             raise CorruptBitstreamError("corrupt stream: a run is longer than what it runs over")
         places.append(place)
-        negative.append(text[sign] == "1")
-        at = sign + 1
+        negative.append(number & 1)
+        at += 2 + order
         place += 1
     decisions = np.zeros(place, np.int8)
     decisions[places] = 1 - 2 * np.array(negative, np.int8)
     return decisions, at - start
+
+
+def _decode_single(text: bytes, length: int, decided: dict[bytes, bytes]) -> tuple[Decisions, int]:
+    """Decode a segment in which each decision has a code word.
+
+    A 0 always ends a word, so words begin with each run of ones, and from left to right two of them
+    are ``11``, a last one and the 0 behind it ``10``.
+    """
+    for word, decision in decided.items():
+        text = text.replace(word, decision)
+    text = text.rstrip(b"1")[:length]
+    return np.frombuffer(text, np.int8), 2 * len(text) - text.count(decided[b"0"])

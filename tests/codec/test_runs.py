@@ -38,8 +38,8 @@ def obvious(decisions: Decisions, order: int) -> list[int]:
     return bits
 
 
-def as_text(bits: NDArray[np.uint8]) -> str:
-    return "".join(map(str, bits))
+def as_text(bits: NDArray[np.uint8]) -> bytes:
+    return "".join(map(str, bits)).encode()
 
 
 segment_lists = st.lists(
@@ -100,8 +100,8 @@ def test_any_bits_are_some_decisions_or_corrupt(data: bytes, length: int, order:
     assert set(np.unique(decisions)) <= {-1, 0, 1}
 
 
-@pytest.mark.parametrize(("bits", "length"), [("110", 1), ("0110", 3), ("110111", 3)])
-def test_a_run_beyond_its_segment_is_corrupt(bits: str, length: int) -> None:
+@pytest.mark.parametrize(("bits", "length"), [(b"110", 1), (b"0110", 3), (b"110111", 3)])
+def test_a_run_beyond_its_segment_is_corrupt(bits: bytes, length: int) -> None:
     with pytest.raises(CorruptBitstreamError, match="run is longer"):
         decode_segment(bits, 0, length, 1)
     known, _ = decode_segment(bits[:-1], 0, length, 1)
