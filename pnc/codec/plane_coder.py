@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.planes import Arrangement, PlanePlan
+from pnc.codec.planes import NUM_CLASSES, Arrangement, PlanePlan
 from pnc.codec.runs import Bits, decode_segment, encode_segments
 from pnc.errors import CorruptBitstreamError
 
 
 def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bits]:
     """Code a picture's coefficients, the highest plane first, each plane when it is asked for.
+
+    Small planes come together (:attr:`PlanePlan.together`): what a step takes whatever its length
+    then counts once.
 
     Args:
         plan: the order.
@@ -24,14 +26,21 @@ def plane_bits(plan: PlanePlan, coefficients: NDArray[np.int16]) -> Iterator[Bit
     ordered = plan.in_order(coefficients)
     magnitudes = np.minimum(np.abs(ordered), plan.limits[plan.channels])
     signs = np.sign(ordered).astype(np.int8).ravel()
-    for plane in range(len(plan.priors) - 1, -1, -1):
-        arrangement, prior = plan.arrange(plane, magnitudes), plan.priors[plane]
-        digits = ((magnitudes >> plane) & 1).astype(np.int8).ravel()
-        decisions = (digits * signs)[arrangement.undecided]
-        refinement = digits[arrangement.refined].view(np.uint8)
-        bits, ends = encode_segments(decisions, arrangement.lengths, prior.orders)
-        cut = ends[prior.refined_after - 1] if prior.refined_after else 0
-        yield np.concatenate([bits[:cut], refinement, bits[cut:]])
+    for planes in plan.together:
+        arrangements = [plan.arrange(plane, magnitudes) for plane in planes]
+        digits = [((magnitudes >> plane) & 1).astype(np.int8).ravel() for plane in planes]
+        pairs = list(zip(arrangements, digits, strict=True))
+        bits, bounds = encode_segments(
+            np.concatenate([(signs * digit)[arranged.undecided] for arranged, digit in pairs]),
+            np.concatenate([arranged.lengths for arranged in arrangements]),
+            tuple(order for plane in planes for order in plan.priors[plane].orders),
+        )
+        parts, at = [], 0
+        for index, (plane, (arranged, digit)) in enumerate(zip(planes, pairs, strict=True)):
+            cut = bounds[index * NUM_CLASSES + plan.priors[plane].refined_after]
+            parts += [bits[at:cut], digit[arranged.refined].view(np.uint8)]
+            at = cut
+        yield np.concatenate([*parts, bits[at:]])
 
 
 def encode_planes(
@@ -191,14 +200,14 @@ def _decode_plane(knowledge: Knowledge, plane: int, text: bytes, at: int) -> tup
     """Decode a plane as far as its bits go: whether that is all of it, and where it ends."""
     prior = knowledge.plan.priors[plane]
     arrangement = knowledge.arrange(plane)
-    segments = list(enumerate(arrangement.lengths.tolist()))
+    segments: list[tuple[int | None, int]] = [*enumerate(arrangement.lengths.tolist())]
     segments.insert(prior.refined_after, (None, len(arrangement.refined)))
     decisions, is_whole = [np.zeros(0, np.int8)], False
     for of_class, length in segments:
         if at == len(text):
             break
         if of_class is None:
-            found = np.frombuffer(text[at : at + length], np.uint8) & 1
+            found = np.frombuffer(text[at : at + length], np.uint8) & np.uint8(1)
             knowledge.refine(plane, arrangement.refined[: len(found)], found)
             num_known = used = len(found)
         else:

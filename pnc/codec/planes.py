@@ -83,7 +83,7 @@ class Arrangement:
     """
 
     undecided: NDArray[np.intp]
-    lengths: NDArray[np.int64]
+    lengths: NDArray[np.intp]
     refined: NDArray[np.intp]
 
 
@@ -134,6 +134,19 @@ class PlanePlan:
         """How many channels, the first in coding order, take part in each plane, and one beyond."""
         first = np.array(self.first_planes)
         return tuple(int((first >= plane).sum()) for plane in range(len(self.priors) + 1))
+
+    @cached_property
+    def together(self) -> tuple[tuple[int, ...], ...]:
+        """Planes that are coded at once, the highest first: no more than one full plane holds."""
+        groups: list[tuple[int, ...]] = []
+        room = 0
+        for plane in range(len(self.priors) - 1, -1, -1):
+            if self._counts[plane] > room:
+                groups.append(())
+                room = self.grid.num_channels
+            groups[-1] += (plane,)
+            room -= self._counts[plane]
+        return tuple(groups)
 
     @cached_property
     def _numbers(self) -> tuple[tuple[NDArray[Any], ...], ...]:
@@ -239,8 +252,8 @@ class PlanePlan:
         predicted += bias
         if neighbours.any():
             predicted[:, : len(neighbours)] += self._around(known) * neighbours
-        likeliest = 2 * (plane + FRACTION_BITS) + LIKELIEST - 1
-        classes = likeliest - _half_octaves(predicted)
+        classes = _half_octaves(predicted)
+        np.subtract(2 * (plane + FRACTION_BITS) + LIKELIEST - 1, classes, out=classes)
         np.maximum(classes, 0, out=classes)
         np.minimum(classes, NUM_CLASSES - 1, out=classes)
         return classes.astype(np.uint8)
@@ -269,6 +282,7 @@ def _half_octaves(numbers: NDArray[Any]) -> NDArray[Any]:
 
     Of numbers below 1 something negative.
     """
-    if numbers.dtype == np.float32:
-        return (numbers.view(np.int32) >> 22) - 2 * 127
-    return (numbers.view(np.int64) >> 51) - 2 * 1023
+    single = numbers.dtype == np.float32
+    octaves = numbers.view(np.int32) >> 22 if single else numbers.view(np.int64) >> 51
+    octaves -= 2 * 127 if single else 2 * 1023
+    return octaves

@@ -65,30 +65,36 @@ class _Words(NamedTuple):
 
     Attributes:
         is_dense, m: of each segment.
-        kinds: of each segment the kind of a word that says 0; that of 1 follows, -1 precedes it.
-        sizes: of each kind the bits besides the zeros before the first 1.
-        values: of each kind these bits as a number, with ``r`` 0.
+        kinds: of each segment the kind of the words that say 0; -1 is the kind before, 1 the next.
+        sizes: of each kind the bits, without the zeros before the first 1.
+        values: of each kind these bits as a number if ``r`` is 0.
     """
 
     is_dense: NDArray[np.bool_]
-    m: NDArray[np.int64]
-    kinds: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    values: NDArray[np.int64]
+    m: NDArray[np.intp]
+    kinds: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+    values: NDArray[np.intp]
 
 
 @lru_cache
 def _words(orders: tuple[int, ...]) -> _Words:
-    is_dense, m = np.array(orders) == DENSE, np.maximum(orders, 0).astype(np.int64)
-    sizes = np.stack([m + 2, m + 2, m + 2 - is_dense], axis=1)
-    negative, zero, positive = np.where(is_dense, 2, (2 << m) + 1), 3 + 0 * m, (2 << m) * ~is_dense
-    values = np.stack([negative, zero, positive], axis=1)
-    return _Words(is_dense, m, 3 * np.arange(len(m)) + 1, sizes.ravel(), values.ravel())
+    of_order = {DENSE: ([2, 2, 1], [0b10, 0b11, 0])}
+    for m in range(MAX_ORDER + 1):
+        of_order[m] = ([m + 2] * 3, [(2 << m) + 1, 0, 2 << m])
+    sizes, values = zip(*[of_order[order] for order in orders], strict=True)
+    return _Words(
+        np.array(orders) == DENSE,
+        np.maximum(orders, 0).astype(np.intp),
+        3 * np.arange(len(orders)) + 1,
+        np.array(sizes, np.intp).ravel(),
+        np.array(values, np.intp).ravel(),
+    )
 
 
 def encode_segments(
-    decisions: Decisions, lengths: NDArray[np.int64], orders: tuple[int, ...]
-) -> tuple[Bits, NDArray[np.int64]]:
+    decisions: Decisions, lengths: NDArray[np.intp], orders: tuple[int, ...]
+) -> tuple[Bits, NDArray[np.intp]]:
     """Code segments that follow each other.
 
     Args:
@@ -97,51 +103,49 @@ def encode_segments(
         orders: of each segment.
 
     Returns:
-        The bits, and how many of them there are up to the end of each segment, ``[segments]``.
+        The bits, and between which of them each segment lies, ``[segments + 1]``.
     """
     words = _words(orders)
     ends = lengths.cumsum()
     starts = ends - lengths
-    has_word = decisions != 0
-    for index in words.is_dense.nonzero()[0]:
-        has_word[starts[index] : ends[index]] = True
-    place = has_word.nonzero()[0]
+    place = ((decisions != 0) | words.is_dense.repeat(lengths)).nonzero()[0]
     upto = place.searchsorted(ends)
     num_words = upto.copy()
     num_words[1:] -= upto[:-1]
-    start = np.zeros(len(place) + 1, np.int64)
-    np.add(place, 1, out=start[1:])
-    reached = np.maximum(start[upto], starts)
-    num_trailing = -((reached - ends) >> words.m)
+    behind = np.zeros(len(place) + 1, np.intp)
+    np.add(place, 1, out=behind[1:])
+    num_trailing = -(np.maximum(behind[upto], starts) - ends >> words.m)
     trailing = num_trailing.cumsum()
-    start[upto - num_words] = starts
+    behind[upto - num_words] = starts
 
+    # In place where it can be: these arrays are what makes the allocator ask for new pages.
     kind = words.kinds.repeat(num_words)
     kind += decisions[place]
     m = words.m.repeat(num_words)
-    low = place
-    low -= start[:-1]
-    size = low >> m
-    low -= size << m
-    word = low
-    word <<= 1
-    word += words.values[kind]
+    run = np.subtract(place, behind[:-1], out=place)
+    size = run >> m
+    run -= size << m
     size += words.sizes[kind]
-    end = start
+    word = np.left_shift(run, 1, out=run)
+    word += words.values[kind]
+    end = behind
     end[0] = 0
     np.cumsum(size, out=end[1:])
-    segment_ends = end[upto] + trailing
+    bounds = np.zeros(len(lengths) + 1, np.intp)
+    np.add(end[upto], trailing, out=bounds[1:])
     last = end[1:]
     last += (trailing - num_trailing - 1).repeat(num_words)
-    return _place(word, last, int(segment_ends[-1])), segment_ends
+    return _place(word, last, int(bounds[-1])), bounds
 
 
-def _place(words: NDArray[np.int64], last: NDArray[np.int64], num_bits: int) -> Bits:
-    """Numbers of at most 14 bits that do not overlap as bits, each ending at a place of its own.
+def _place(words: NDArray[np.intp], last: NDArray[np.intp], num_bits: int) -> Bits:
+    """Numbers of at most 14 bits as bits that do not overlap, each up to a last one.
 
-    Summed up within 32 bits and those before, which doubles hold exactly.
+    Those that end in the same 32 bits are added up; what reaches into the 32 before is carried.
+    So no sum has more than 46 bits, and the doubles of ``bincount`` hold it exactly.
     """
-    sums = np.bincount(last >> 5, words << (~last & 31), num_bits // 32 + 1).astype(np.int64)
+    shifted = words.astype(np.int64, copy=False) << (~last & 31)
+    sums = np.bincount(last >> 5, shifted, num_bits // 32 + 1).astype(np.int64)
     sums[:-1] += sums[1:] >> 32
     return np.unpackbits(sums.astype(">u4").view(np.uint8), count=num_bits)
 

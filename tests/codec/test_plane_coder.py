@@ -106,7 +106,9 @@ def test_planes_that_are_not_asked_for_are_not_coded(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(PlanePlan, "arrange", watch)
     encode_planes(plan, coefficients, len(highest) // 8)
-    assert coded == [max(plan.first_planes)]
+    assert coded == list(plan.together[0])
+    assert plan.together[0][0] == max(plan.first_planes)
+    assert sum(map(len, plan.together)) == len(plan.priors) > len(plan.together[0])
 
 
 def test_surplus_bytes_and_padding_that_is_not_zero_are_refused(case: Case) -> None:

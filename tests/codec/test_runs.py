@@ -58,9 +58,9 @@ def test_the_bits_are_the_obvious_ones_and_come_back(
     parts = [np.array(decisions, np.int8) for decisions, _ in segments]
     orders = np.array([order for _, order in segments])
     lengths = np.array([len(part) for part in parts])
-    bits, ends = encode_segments(np.concatenate(parts), lengths, tuple(orders.tolist()))
+    bits, bounds = encode_segments(np.concatenate(parts), lengths, tuple(orders.tolist()))
     expected = [obvious(part, order) for part, order in zip(parts, orders.tolist(), strict=True)]
-    assert ends.tolist() == np.cumsum([len(words) for words in expected]).tolist()
+    assert np.diff(bounds, prepend=0).tolist() == [0, *map(len, expected)]
     assert bits.tolist() == [bit for words in expected for bit in words]
     text = as_text(bits)
     first = 0
