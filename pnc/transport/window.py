@@ -59,6 +59,13 @@ GOODPUT_BIN_S = 0.25
 GOODPUT_HORIZON_S = 8.0
 """Time over which those values are averaged."""
 
+CHANCE = 4.0
+"""So many standard deviations above the mean are no chance: a quarter of a second in which a lossy
+radio loses nothing is twice the mean."""
+
+FEW_VALUES = 4
+"""From fewer values the deviation is not known: a link that is just filling up looks like two."""
+
 MAX_LATE_FRAMES = 2
 """Frames that may come after a deadline when the link has one of its worst moments."""
 
@@ -66,7 +73,7 @@ USUAL_SPREAD = 0.35
 """Spread of the goodput of a radio that loses a fifth; with a larger one in its sums, caution would
 keep a sender so quiet that it could not measure."""
 
-WORST = 2.3
+WORST = 2.4
 """Such a moment: so many standard deviations below what the link delivers in the time left."""
 
 
@@ -89,7 +96,8 @@ class GoodputMeter:
     """Mean and spread of the rate at which a link delivers while there is more to send.
 
     Times in which the sender had nothing to send say nothing of the link and do not count. A link
-    that became more than twice as fast is another link: the mean begins anew.
+    that became more than twice as fast, and faster than chance explains, is another link: the mean
+    begins anew.
     """
 
     def __init__(self) -> None:
@@ -123,7 +131,8 @@ class GoodputMeter:
         if not self.mean:
             return 0.0
         usual = (USUAL_SPREAD * self.mean) ** 2
-        weight = self._num_values**2 / (self._num_values**2 + 1)
+        # A first value is worth two of what is usual.
+        weight = self._num_values**2 / (self._num_values**2 + 0.5)
         variance = weight * self._variance + (1 - weight) * usual
         return math.sqrt(min(variance, usual) * GOODPUT_BIN_S * time_s)
 
@@ -137,7 +146,7 @@ class GoodputMeter:
         self._last_at = now
         if self._time_s >= GOODPUT_BIN_S:
             value = self._bytes / self._time_s
-            if self.mean is not None and value > 2 * self.mean:
+            if self.mean is not None and value > self._other_link_bytes_per_s(self.mean):
                 self._num_values, self._seen_s = 0, 0.0
             self._average(value)
             self._valued_at = now
@@ -150,6 +159,10 @@ class GoodputMeter:
     def resume(self) -> None:
         """Note that something was sent: the time from the next delivery on counts."""
         self._paused = False
+
+    def _other_link_bytes_per_s(self, mean: float) -> float:
+        chance = CHANCE if self._num_values >= FEW_VALUES else 0.0
+        return max(2 * mean, mean + chance * math.sqrt(self._variance))
 
     def _average(self, value: float) -> None:
         self._num_values += 1
