@@ -7,6 +7,7 @@ faults          pictures over a link that damages    ->  JSON, plot, table
 early-stop      air time saved, accuracy lost        ->  JSON, plot, table
 cost            time, multiply-accumulates, memory   ->  JSON, table
 device          what a running device uses           ->  JSON, table
+late            what arrives after its deadline      ->  JSON, plot, table
 gallery         the same bytes to look at            ->  picture
 chaos           a day on a link that does all wrong  ->  JSON, table
 replug          port pulled out, server killed       ->  JSON, table
@@ -29,7 +30,7 @@ from benchmarks.cost import measure_cost
 from benchmarks.device import measure_device
 from benchmarks.gallery import draw_gallery
 from benchmarks.kinds import DRAWINGS, RESULTS, TABLES, finish, look_up, run, schema_of
-from benchmarks.link_cli import early_stop, faults
+from benchmarks.link_cli import early_stop, faults, late
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
 from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, REDUNDANCIES, LossPlan, measure_loss
 from benchmarks.options import (
@@ -70,6 +71,7 @@ app = typer.Typer(
 
 app.command()(faults)
 app.command("early-stop")(early_stop)
+app.command()(late)
 
 
 @app.callback()

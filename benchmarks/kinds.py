@@ -15,10 +15,12 @@ from benchmarks.cost import cost_table
 from benchmarks.device import SCHEMA as DEVICE_SCHEMA
 from benchmarks.device import device_table
 from benchmarks.facts import write_json
+from benchmarks.late import LatePlan
 from benchmarks.output import draw_files, with_progress
 from benchmarks.replug import REPLUG_SCHEMA, replug_table
 from pnc.replay.report.early_stop import EARLY_STOP_SCHEMA, draw_early_stop, early_stop_table
 from pnc.replay.report.faults import FAULTS_SCHEMA, draw_faults, faults_table
+from pnc.replay.report.late import LATE_SCHEMA, draw_late, late_table
 from pnc.replay.report.loss import LOSS_SCHEMA, draw_loss, loss_tables
 from pnc.replay.report.rate_accuracy import (
     RATE_ACCURACY_SCHEMA,
@@ -37,6 +39,7 @@ DRAWINGS: dict[str, Callable[[Any, Any], None]] = {
     LOSS_SCHEMA: draw_loss,
     FAULTS_SCHEMA: draw_faults,
     EARLY_STOP_SCHEMA: draw_early_stop,
+    LATE_SCHEMA: draw_late,
 }
 """What draws results, by their schema."""
 
@@ -46,6 +49,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     LOSS_SCHEMA: loss_tables,
     FAULTS_SCHEMA: faults_table,
     EARLY_STOP_SCHEMA: early_stop_table,
+    LATE_SCHEMA: late_table,
     COST_SCHEMA: cost_table,
     DEVICE_SCHEMA: device_table,
     CHAOS_SCHEMA: chaos_table,
@@ -53,7 +57,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
 }
 """What writes them as Markdown."""
 
-AnyPlan = TypeVar("AnyPlan", bound=Plan)
+AnyPlan = TypeVar("AnyPlan", bound=Plan | LatePlan)
 Kind = TypeVar("Kind")
 
 

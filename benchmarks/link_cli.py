@@ -1,4 +1,4 @@
-"""The commands of ``python -m benchmarks`` that send streams over a link in virtual time."""
+"""The commands of ``python -m benchmarks`` that send something over a link."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks.early_stop import (
 )
 from benchmarks.faults import BIT_ERRORS, LOSSES, MTUS, FaultsPlan, measure_faults
 from benchmarks.kinds import RESULTS, run
+from benchmarks.late import KINDS, LatePlan, measure_late
 from benchmarks.options import (
     CacheFolder,
     Checkpoint,
@@ -109,3 +110,22 @@ def early_stop(
         num_processes=count_processes(workers),
     )
     run(measure_early_stop, plan, out)
+
+
+def late(
+    links: Annotated[str, typer.Option(help="Kinds, comma-separated.")] = ",".join(KINDS),
+    pictures: Annotated[int, typer.Option(min=1, help="Of a run in virtual time.")] = 100,
+    real_pictures: Annotated[int, typer.Option(min=4, help="Of a run in real time.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of radio losses and resampling.")] = 1,
+    workers: Workers = None,
+    out: Out = RESULTS / "late.json",
+) -> None:
+    """Measure what arrives late and in time: the window, none, and stop-and-wait."""
+    plan = LatePlan(
+        kinds=tuple(links.split(",")),
+        num_pictures=pictures,
+        num_real_pictures=real_pictures,
+        seed=seed,
+        num_processes=count_processes(workers),
+    )
+    run(measure_late, plan, out)

@@ -67,6 +67,9 @@ CIRCUITPYTHON = {
 }
 
 PACKAGES_OF_MODULE = {
+    "benchmarks.radio.bleak_backend": {"bleak", "bumble"},
+    "benchmarks.radio.controller": {"bumble"},
+    "benchmarks.radio.world": {"bumble"},
     "device.firmware.boot": CIRCUITPYTHON,
     "device.firmware.code": CIRCUITPYTHON | {"bridge_core"},
     "device.sources.picamera": {"picamera2"},
@@ -81,7 +84,7 @@ PACKAGES_OF_MODULE = {
 }
 """Packages that only one module may know, since only a few machines have them: tf.lite is the third
 choice of the interpreter's face, JPEG XL is a rival where its package is, links and cameras have
-extras of their own, and the firmware runs on CircuitPython."""
+extras of their own, the virtual radio is bumble's, and the firmware runs on CircuitPython."""
 
 CLOCKS_AND_WIRES = {"asyncio", "sched", "select", "selectors", "serial", "socket", "time"}
 MAY_WAIT = ("pnc.transport.links", "pnc.transport.driver", "pnc.commands", "pnc.cli")

@@ -17,7 +17,8 @@ from pnc.transport.events import (
     PictureStopped,
     ResultReceived,
 )
-from pnc.transport.scheduler import OutgoingPicture, SentFrame, WindowControl
+from pnc.transport.scheduler import OutgoingPicture
+from pnc.transport.window import SentFrame, WindowControl
 from pnc.transport.wire import (
     ACK_SPAN,
     MAX_NUM_PACKETS,
@@ -118,14 +119,15 @@ class Sender:
 
     Args:
         config: Name, checkpoint, packet size and the bounds of what adapts.
+        control: What decides how much may be on the way; None: the window of docs/wire.md.
     """
 
-    def __init__(self, config: SenderConfig) -> None:
+    def __init__(self, config: SenderConfig, control: WindowControl | None = None) -> None:
         self.config = config
         self.session_id = secrets.randbits(32) if config.session_id is None else config.session_id
         self.statistics = SenderStatistics()
         self._parser = FrameParser()
-        self._control = WindowControl(config)
+        self._control = control or WindowControl(config)
         self._events: list[Event] = []
         self._picture: OutgoingPicture | None = None
         self._next_picture_id = 1
@@ -406,9 +408,11 @@ class Sender:
             encoded = encode_frame(data)
             window = control.window_bytes(self._granted_bytes)
             full = control.in_flight_bytes + len(encoded) > window
-            if (full and control.in_flight_bytes) or len(self._in_flight) >= ACK_SPAN:
+            if (full and control.in_flight_bytes) or len(self._in_flight) >= control.max_frames:
                 return
-            if not control.arrives_by(picture.deadline, len(encoded), now):
+            # An estimate must not silence the link for good: a first frame alone always goes.
+            is_try = picture.bytes_sent == 0 and control.in_flight_bytes == 0
+            if not (is_try or control.arrives_by(picture.deadline, len(encoded), now)):
                 break
             picture.take()
             self._register(SentFrame(now, len(encoded), picture, index))

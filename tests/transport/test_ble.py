@@ -13,6 +13,9 @@ from bleak import exc
 from bleak.backends.scanner import BaseBleakScanner
 from bumble.gatt import Characteristic, Service
 
+from benchmarks.radio.controller import RadioConfig
+from benchmarks.radio.virtual_time import run
+from benchmarks.radio.world import SERVER_ADDRESS, World
 from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.links import open_link
 from pnc.transport.links.ble import (
@@ -25,9 +28,6 @@ from pnc.transport.links.ble import (
     open_ble,
 )
 from pnc.transport.links.event_loop import shared_event_loop
-from tests.transport.radio.controller import RadioConfig
-from tests.transport.radio.virtual_time import run
-from tests.transport.radio.world import SERVER_ADDRESS, World
 
 URL = "ble://pnc"
 QUICK = RadioConfig(interval_s=0.0075, packets_per_event=6)

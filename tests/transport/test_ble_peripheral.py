@@ -15,6 +15,10 @@ from bumble.controller import Controller
 from bumble.hci import HCI_Error
 from bumble.transport.common import TransportInitError, TransportSpecError
 
+from benchmarks.radio.bleak_backend import bluetooth_of
+from benchmarks.radio.controller import Radio, RadioConfig, RadioController
+from benchmarks.radio.virtual_time import run
+from benchmarks.radio.world import SERVER_ADDRESS, World, transport_to
 from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.links import open_link
 from pnc.transport.links.ble import connect
@@ -25,10 +29,6 @@ from pnc.transport.links.event_loop import (
     WRITE_TIMEOUT_S,
     shared_event_loop,
 )
-from tests.transport.radio.bleak_backend import bluetooth_of
-from tests.transport.radio.controller import Radio, RadioConfig, RadioController
-from tests.transport.radio.virtual_time import run
-from tests.transport.radio.world import SERVER_ADDRESS, World, transport_to
 
 URL = "ble-peripheral://usb:0"
 REFUSED = HCI_Error(1)  # type: ignore[no-untyped-call]

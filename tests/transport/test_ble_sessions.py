@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from benchmarks.radio.controller import RadioConfig
+from benchmarks.radio.pictures import PACKET_BYTES, capacity_bytes_per_s, send_over_radio
+from benchmarks.radio.virtual_time import run
+from benchmarks.radio.world import World, pump
 from pnc.config import ReceiverConfig, SenderConfig
 from pnc.errors import LinkLostError
-from pnc.transport import Receiver, Sender
-from pnc.transport import sender as sender_module
+from pnc.replay.lateness import CONTENDERS, NoWindowSender, WatchedReceiver
+from pnc.transport import Sender
 from pnc.transport.events import Event, PictureEnded
 from pnc.transport.links.ble import Bluetooth, connect
 from pnc.transport.links.ble_peripheral import Peripheral
-from pnc.transport.scheduler import WindowControl
-from pnc.transport.wire import Data, FrameParser
-from tests.transport.radio.controller import RadioConfig
-from tests.transport.radio.virtual_time import run
-from tests.transport.radio.world import World, pump
-
-PACKET_BYTES = 228
-"""Its frame fills one packet of the link layer."""
 
 NUM_PACKETS = 1000
 """More than any radio here carries by the deadline."""
@@ -35,29 +31,17 @@ SLOW = RadioConfig(interval_s=0.03, packets_per_event=2)
 FAST = RadioConfig(interval_s=0.015, packets_per_event=6)
 LONG = RadioConfig(interval_s=0.05, packets_per_event=6)
 LOSSY = RadioConfig(interval_s=0.03, packets_per_event=2, loss=0.2, seed=1)
-
-
-class WatchedReceiver(Receiver):
-    """Notes when DATA arrives, whatever becomes of it."""
-
-    def __init__(self, config: ReceiverConfig) -> None:
-        super().__init__(config)
-        self.arrivals: list[tuple[int, float]] = []
-        """Picture id and time of each packet."""
-        self._watch = FrameParser()
-
-    def receive_data(self, data: bytes, now: float) -> list[Event]:
-        frames = self._watch.feed(data)
-        self.arrivals += [(frame.picture_id, now) for frame in frames if isinstance(frame, Data)]
-        return super().receive_data(data, now)
+POLLED = RadioConfig(interval_s=0.05, packets_per_event=6, loss=0.2, seed=3)
 
 
 class Stage:
     """A camera and a server that keep their sessions running, whatever becomes of the link."""
 
-    def __init__(self, world: World, window_bytes: int) -> None:
+    def __init__(
+        self, world: World, window_bytes: int, make_sender: Callable[[SenderConfig], Sender]
+    ) -> None:
         self.world = world
-        self.sender = Sender(SenderConfig(mtu_bytes=PACKET_BYTES, session_id=1))
+        self.sender = make_sender(SenderConfig(mtu_bytes=PACKET_BYTES, session_id=1))
         self.receiver = WatchedReceiver(ReceiverConfig(epoch_seed=1, window_bytes=window_bytes))
         self.deadlines: dict[int, float] = {}
         self.ended: list[PictureEnded] = []
@@ -86,7 +70,7 @@ class Stage:
     def lateness_s(self, picture_id: int) -> list[float]:
         """How much too late packets of a picture came, seconds each."""
         deadline = self.deadlines[picture_id]
-        arrivals = [at for arrived, at in self.receiver.arrivals if arrived == picture_id]
+        arrivals = [one.at for one in self.receiver.arrivals if one.picture_id == picture_id]
         return [at - deadline for at in arrivals if at > deadline]
 
     def goodput_bytes_per_s(self, first_id: int = 1) -> float:
@@ -119,10 +103,14 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(config: RadioConfig, window_bytes: int = 16_384) -> AsyncIterator[Stage]:
+async def stage(
+    config: RadioConfig,
+    window_bytes: int = 16_384,
+    make_sender: Callable[[SenderConfig], Sender] = Sender,
+) -> AsyncIterator[Stage]:
     """Set the stage; the two are connected."""
     world = World(config)
-    made = Stage(world, window_bytes)
+    made = Stage(world, window_bytes, make_sender)
     loop = asyncio.get_running_loop()
     tasks = [
         loop.create_task(made.serve()),
@@ -138,27 +126,17 @@ async def stage(config: RadioConfig, window_bytes: int = 16_384) -> AsyncIterato
         await asyncio.wait(tasks)
 
 
-def capacity_bytes_per_s(config: RadioConfig) -> float:
-    """Payload that a radio carries, if every packet of the link layer is full."""
-    got = 1 - config.loss
-    per_event = sum(got**turn for turn in range(1, config.packets_per_event + 1))
-    return per_event * PACKET_BYTES / config.interval_s
-
-
-async def show_pictures(config: RadioConfig, count: int, window_bytes: int = 16_384) -> Stage:
-    async with stage(config, window_bytes) as made:
+async def show_pictures(
+    config: RadioConfig,
+    count: int,
+    window_bytes: int = 16_384,
+    make_sender: Callable[[SenderConfig], Sender] = Sender,
+) -> Stage:
+    async with stage(config, window_bytes, make_sender) as made:
         for _ in range(count):
             await made.show(pause_s=0.5)
         await asyncio.sleep(2.0)
         return made
-
-
-@pytest.fixture
-def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender that hands the link whatever it has, as long as the deadline allows."""
-    monkeypatch.setattr(WindowControl, "window_bytes", lambda self, granted: granted)
-    monkeypatch.setattr(WindowControl, "arrives_by", lambda self, *_: True)
-    monkeypatch.setattr(sender_module, "ACK_SPAN", 2**15)
 
 
 @pytest.mark.parametrize("config", [SLOW, FAST, LONG, LOSSY], ids=["slow", "fast", "long", "lossy"])
@@ -174,10 +152,19 @@ def test_a_window_fills_the_radio_and_keeps_late_packets_few(config: RadioConfig
         assert max(late, default=0.0) <= 4 * config.interval_s
 
 
-@pytest.mark.usefixtures("no_window")
+@pytest.mark.parametrize("config", [LONG, POLLED], ids=["long", "long and lossy"])
+def test_a_radio_is_filled_wherever_deadlines_fall_between_its_polls(config: RadioConfig) -> None:
+    ends = CONTENDERS["window"](PACKET_BYTES)
+    outcomes, capacity = send_over_radio(ends, config, count=15, deadline_s=1.507)
+    possible = capacity * 1.507
+    shares = [outcome.in_time_bytes / possible for outcome in outcomes]
+    assert sum(shares) / len(shares) >= 0.85
+    assert max(outcome.late_packets for outcome in outcomes) <= 2
+
+
 @pytest.mark.parametrize("config", [SLOW, FAST, LOSSY], ids=["slow", "fast", "lossy"])
 def test_without_a_window_the_radio_goes_on_with_what_nobody_wants(config: RadioConfig) -> None:
-    shown = run(show_pictures(config, 1, window_bytes=2**24))
+    shown = run(show_pictures(config, 1, 2**24, NoWindowSender))
     late = shown.lateness_s(1)
     assert len(late) * PACKET_BYTES >= 0.5 * capacity_bytes_per_s(config)
     assert max(late) > 0.5
@@ -230,7 +217,7 @@ def test_after_a_long_jam_the_two_find_each_other_again() -> None:
     assert shown.lost_at[0] - jammed_at <= SLOW.supervision_timeout_s + 2 * SLOW.interval_s
     assert [ended.picture_id for ended in shown.ended] == [1, 2, 3, 4, 5, 6, 7]
     assert shown.sender.statistics.results_received == 7
-    first_after = min(at for _, at in shown.receiver.arrivals if at > cleared_at)
+    first_after = min(one.at for one in shown.receiver.arrivals if one.at > cleared_at)
     assert first_after - cleared_at <= 5.0
     assert shown.goodput_bytes_per_s(first_id=7) >= 0.9 * capacity_bytes_per_s(SLOW)
 
@@ -238,7 +225,7 @@ def test_after_a_long_jam_the_two_find_each_other_again() -> None:
 def test_a_server_that_restarts_is_found_again() -> None:
     async def script() -> tuple[Stage, float]:
         world = World(SLOW)
-        made = Stage(world, 16_384)
+        made = Stage(world, 16_384, Sender)
         loop = asyncio.get_running_loop()
         sending = loop.create_task(made.send(await world.central()))
         serving = loop.create_task(made.serve())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.radio.virtual_time import run
 from pnc.errors import LinkLostError
 from pnc.transport.links.event_loop import (
     CLOSE_TIMEOUT_S,
@@ -20,7 +21,6 @@ from pnc.transport.links.event_loop import (
     EventLoopThread,
     shared_event_loop,
 )
-from tests.transport.radio.virtual_time import run
 
 
 class FakeLink(AsyncLink):

@@ -12,13 +12,13 @@ from bumble.hci import Address
 from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink, Transport
 
+from benchmarks.radio.bleak_backend import bluetooth_of
+from benchmarks.radio.controller import Radio, RadioConfig, RadioController
 from pnc.transport.driver import Session
 from pnc.transport.events import Event
 from pnc.transport.links.ble import Bluetooth
 from pnc.transport.links.ble_peripheral import Peripheral
 from pnc.transport.links.event_loop import AsyncLink
-from tests.transport.radio.bleak_backend import bluetooth_of
-from tests.transport.radio.controller import Radio, RadioConfig, RadioController
 
 SERVER_ADDRESS = "F0:F1:F2:F3:F4:F5"
 

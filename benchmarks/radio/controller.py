@@ -59,10 +59,12 @@ class End:
 
     @property
     def open(self) -> bool:
+        """Whether the controller still has the connection."""
         return self.connection in self.controller.le_connections.values()
 
     @property
     def packets(self) -> deque[hci.HCI_AclDataPacket]:
+        """What waits for the air."""
         return self.controller.waiting.setdefault(self.connection.handle, deque())
 
 
@@ -78,6 +80,8 @@ class Radio(LocalLink):
         """Data packets of the link layer that got through."""
         self.failures = 0
         """Exchanges that failed."""
+        self.possible = 0
+        """Exchanges that would have got through, had there always been something to say."""
         self._random = random.Random(self.config.seed)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,6 +92,7 @@ class Radio(LocalLink):
         task.add_done_callback(self._tasks.discard)
 
     def send_advertising_pdu(self, sender_controller: Controller, packet: object) -> None:
+        """Let everybody hear an advertisement."""
         if self.jammed:
             return
         if isinstance(packet, ll.AdvInd):
@@ -100,6 +105,7 @@ class Radio(LocalLink):
     def send_ll_control_pdu(
         self, sender_address: hci.Address, receiver_address: hci.Address, packet: ll.ControlPdu
     ) -> None:
+        """Deliver what controllers tell each other, unless the air is jammed."""
         if not self.jammed:
             super().send_ll_control_pdu(sender_address, receiver_address, packet)
 
@@ -110,6 +116,7 @@ class Radio(LocalLink):
         transport: PhysicalTransport,
         data: bytes,
     ) -> None:
+        """Deliver data that an event has carried."""
         receiver = self.find_le_controller(destination_address)
         connection = sender_controller.le_connections.get(destination_address)
         if receiver is not None and connection is not None:
@@ -146,6 +153,7 @@ class Radio(LocalLink):
         """Run one connection event; return whether the two heard each other."""
         left_s = self.config.interval_s - T_IFS_S
         heard = False
+        num_good = self._draw_good()
         for turn in range(self.config.packets_per_event):
             heads = [end.packets[0] if end.packets else None for end in ends]
             if turn and not any(heads):
@@ -159,7 +167,7 @@ class Radio(LocalLink):
             await asyncio.sleep(airtime_s)
             if self.jammed or not all(end.open for end in ends):
                 break
-            if self._random.random() < self.config.loss:
+            if turn == num_good:
                 self.failures += 1
                 break
             heard = True
@@ -169,6 +177,14 @@ class Radio(LocalLink):
                     self.packets += 1
                     end.controller.pass_on(head)
         return heard
+
+    def _draw_good(self) -> int:
+        """Draw how many exchanges of an event succeed before one fails, whatever is said."""
+        most = self.config.packets_per_event
+        lost = (turn for turn in range(most) if self._random.random() < self.config.loss)
+        num_good = next(lost, most)
+        self.possible += num_good
+        return num_good
 
 
 class RadioController(Controller):
@@ -190,19 +206,23 @@ class RadioController(Controller):
         self.total_num_le_acl_data_packets = radio.config.buffers
 
     def create_le_connection(self, peer_address: hci.Address) -> None:
+        """Begin a connection and its events."""
         super().create_le_connection(peer_address)
         self.radio.open(self, self.le_connections[peer_address])
 
     def on_le_disconnected(self, connection: Connection, reason: int) -> None:
+        """Forget a connection and what waits on it."""
         super().on_le_disconnected(connection, reason)
         self.waiting.pop(connection.handle, None)
 
     def on_hci_acl_data_packet(self, packet: hci.HCI_AclDataPacket) -> None:
+        """Take a packet from the host; it waits for the air."""
         self.waiting.setdefault(packet.connection_handle, deque()).append(packet)
 
     def on_hci_le_connection_update_command(
         self, command: hci.HCI_LE_Connection_Update_Command
     ) -> None:
+        """Grant another interval, or know of no such thing."""
         if self.refuses_updates:
             refusal = hci.HCI_ErrorCode.UNSUPPORTED_REMOTE_FEATURE_ERROR
             self._send_hci_command_status(refusal, command.op_code)
@@ -212,11 +232,13 @@ class RadioController(Controller):
     def on_hci_le_set_data_length_command(
         self, command: hci.HCI_LE_Set_Data_Length_Command
     ) -> hci.HCI_StatusAndConnectionHandleReturnParameters:
+        """Grant data length extension: the air decides what a packet holds."""
         return hci.HCI_StatusAndConnectionHandleReturnParameters(
             status=hci.HCI_ErrorCode.SUCCESS, connection_handle=command.connection_handle
         )
 
     def on_hci_le_set_phy_command(self, command: hci.HCI_LE_Set_PHY_Command) -> None:
+        """Grant the physical rate of the air."""
         self._send_hci_command_status(hci.HCI_COMMAND_STATUS_PENDING, command.op_code)
         phy = hci.Phy.LE_2M if self.radio.config.bits_per_s > 1e6 else hci.Phy.LE_1M
         self.send_hci_packet(

@@ -18,6 +18,11 @@ class VirtualSelector(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Move the time on by what the loop would wait.
+
+        Raises:
+            RuntimeError: Everything waits for something else.
+        """
         ready = super().select(0)
         if not ready:
             if timeout is None:
@@ -34,6 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
 
     def time(self) -> float:
+        """Return the virtual time, seconds."""
         return self._virtual.now
 
 

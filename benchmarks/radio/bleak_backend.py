@@ -32,6 +32,7 @@ def uuid_text(uuid: UUID) -> str:
 
 
 def address_text(address: Address) -> str:
+    """Write an address as bleak does."""
     return str(address).split("/")[0]
 
 
