@@ -40,6 +40,9 @@ MAX_LOSS_ROOM = 4.0
 EMPTY_SHARE = 0.75
 """Of the mean round trip on an all but empty link: half of its frames waited for another."""
 
+STALL_S = 1.0
+"""A frame on an all but empty link that took longer stood still, and is no round trip."""
+
 POLLED = 1.15
 """A link whose mean round trip of a frame alone is so many times the shortest is polled. A line
 of 1 kB/s came to 1.11, where an END went before the frame; a radio of 100 ms x 1 to 1.25."""
@@ -302,9 +305,9 @@ class WindowControl:
         self.meter.add(frame.num_bytes, now)
         rtt_s = now - frame.sent_at
         _push_best(self._rtts, now, rtt_s, RTT_HORIZON_S, smaller=True)
-        if frame.before_bytes == 0:
+        if rtt_s <= STALL_S and frame.before_bytes == 0:
             self._alone_rtt_s = _smooth(self._alone_rtt_s, rtt_s)
-        if frame.before_bytes <= frame.num_bytes:
+        if rtt_s <= STALL_S and frame.before_bytes <= frame.num_bytes:
             self._empty_rtt_s = _smooth(self._empty_rtt_s, rtt_s)
         elapsed = now - frame.delivered_at
         if elapsed < SHORT_ROUND * self._round_s or elapsed <= 0:
