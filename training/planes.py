@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,27 +84,37 @@ def _predict(
     above = np.flatnonzero(first > plane)
     known = (magnitudes >> (plane + 1)) << (plane + 1)
     undecided = known == 0
-    middle = (known + (1 << plane) * (known > 0)).astype(np.float32)
-    around = _around(middle)
-    wanted = np.minimum(magnitudes, CAP << plane).astype(np.float32)
+    middle = known + (1 << plane) * (known > 0)
+    wanted = np.minimum(magnitudes, CAP << plane)
+    # Whole numbers, so that all sums are exact and their order is no matter.
+    columns = np.concatenate(
+        [
+            middle[..., above],
+            np.ones((*middle.shape[:-1], 1)),
+            _around(middle)[..., above],
+            wanted,
+        ],
+        axis=-1,
+        dtype=np.float64,
+    ).reshape(-1, 2 * len(above) + 1 + wanted.shape[-1])
+    moments = columns.T @ columns
     scale = float(1 << FRACTION_BITS)
     for channel in np.flatnonzero(first >= plane):
         here = undecided[..., channel]
         if not here.any():
             continue
-        target = wanted[..., channel]
         if channel in grid.smooth:
             count = here.sum(axis=0)
-            mean = (target * here).sum(axis=0) / np.maximum(count, 1)
+            mean = (wanted[..., channel] * here).sum(axis=0) / np.maximum(count, 1)
             prior.bias[..., channel] = np.clip(np.rint(mean * scale), 0, 32767)
             continue
-        features = [middle[..., above], np.ones((*here.shape, 1), np.float32)]
+        mine = [*range(len(above) + 1), 2 * len(above) + 1 + channel]
         if channel in above:
-            features.append(around[..., channel, None])
-        x = np.concatenate(features, axis=-1)[here]
-        moments = _moments(np.concatenate([x, target[here][:, None]], axis=1))
-        gram = moments[:-1, :-1] + RIDGE * len(x) * np.eye(x.shape[1])
-        solved = np.linalg.solve(gram, moments[:-1, -1]) * scale
+            mine.insert(-1, len(above) + 1 + int(np.searchsorted(above, channel)))
+        part = _moments_where(columns, moments, mine, here.ravel())
+        size = len(mine) - 1
+        gram = part[:size, :size] + RIDGE * here.sum() * np.eye(size)
+        solved = np.linalg.solve(gram, part[:size, -1]) * scale
         weights = np.clip(np.rint(solved), -32767, 32767).astype(np.int16)
         prior.weights[above, channel] = weights[: len(above)]
         prior.bias[..., channel] = weights[len(above)]
@@ -111,24 +123,28 @@ def _predict(
     return prior
 
 
-def _moments(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """``x.T @ x`` from blocks of rows, each so small that BLAS starts no threads for it."""
-    size = max(1, (1 << 18) // x.shape[1] ** 2)
-    num_blocks = -(-len(x) // size)
-    blocks = np.zeros((num_blocks * size, x.shape[1]), np.float32)
-    blocks[: len(x)] = x
-    blocks = blocks.reshape(num_blocks, size, -1)
-    moments: NDArray[np.float64] = np.matmul(blocks.transpose(0, 2, 1), blocks).sum(
-        axis=0, dtype=np.float64
-    )
-    return moments
+def _moments_where(
+    columns: NDArray[np.float64], moments: NDArray[np.float64], mine: list[int], here: NDArray[Any]
+) -> NDArray[np.float64]:
+    """``x.T @ x`` of some columns where ``here``: from the fewer rows of those and the others.
+
+    Args:
+        columns: whole numbers ``[n, columns]``.
+        moments: ``columns.T @ columns``.
+        mine: the columns that are wanted.
+        here: bool ``[n]``.
+    """
+    rest = 2 * np.count_nonzero(here) > len(here)
+    rows = columns[np.flatnonzero(here != rest)][:, mine]
+    part: NDArray[np.float64] = rows.T @ rows
+    return moments[np.ix_(mine, mine)] - part if rest else part
 
 
-def _around(fields: NDArray[np.float32]) -> NDArray[np.float32]:
+def _around(fields: NDArray[Any]) -> NDArray[Any]:
     """See :meth:`pnc.codec.planes.PlanePlan._around`, for ``[n, height, width, channels]``."""
     padded = np.pad(fields, ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows = padded[:, :-2] + padded[:, 2:] + 2 * padded[:, 1:-1]
-    total: NDArray[np.float32] = rows[:, :, :-2] + rows[:, :, 2:] + 2 * rows[:, :, 1:-1]
+    total: NDArray[Any] = rows[:, :, :-2] + rows[:, :, 2:] + 2 * rows[:, :, 1:-1]
     return total - 4 * fields
 
 
