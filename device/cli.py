@@ -265,10 +265,21 @@ def run(
         if health is not None:
             stack.callback(HealthServer(health, snapshot).close)
         what = f"{config.device_name}: {redact(source)} -> {redact(link)}, deadline {deadline:g} s"
-        lines_out.started(what)
-        notifier.ready(what)
+
+        def begin() -> None:
+            lines_out.started(what)
+            notifier.ready(what)
+
         stack.callback(notifier.stopping)
-        run_agent(paced, lambda: open_link(link), carry, reporter, stop, patient=wait_for_link)
+        run_agent(
+            paced,
+            lambda: open_link(link),
+            carry,
+            reporter,
+            stop,
+            patient=wait_for_link,
+            on_begin=begin,
+        )
 
 
 @app.command("health")
