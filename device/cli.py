@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from device.deploy.cli import add_commands
+from pnc.commands.options import Checkpoint
 from pnc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "run"]
 
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
-]
 MtuBytes = Annotated[
     int, typer.Option("--mtu-bytes", min=32, max=1024, help="Largest packet, bytes.")
 ]
