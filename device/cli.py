@@ -162,6 +162,7 @@ def run(
     from device.process import ending_cleanly, host_name, reporting, switching_fast
     from device.report import Tee, redact
     from device.sources import open_source
+    from device.sources.folder import FileSource
     from device.spool import Spool
     from pnc import __version__
     from pnc.codec.codec import Codec
@@ -227,6 +228,7 @@ def run(
             redundancy=redundancy,
             on_ready=wake,
             early=lines is None,
+            in_order=every or isinstance(pictures, FileSource),
         )
         stack.callback(camera.close)
         kept = None
