@@ -41,6 +41,7 @@ def run_agent(
     stop: threading.Event,
     *,
     patient: bool = False,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Send until the source ends, the count is reached, or ``stop`` is set.
 
@@ -55,6 +56,7 @@ def run_agent(
         reporter: Told what happens.
         stop: Ends the loop; set by this function when everything is done.
         patient: Wait for a link that is not there at the start, too.
+        on_begin: Called once, when the link is there or is waited for: its address is right.
 
     Raises:
         LinkError: The link cannot be opened the first time, and ``patient`` is false.
@@ -76,24 +78,33 @@ def run_agent(
 
     backoff_s = MIN_BACKOFF_S
 
-    def find(lost: LinkError | None) -> Link | None:
-        """Open the link, after a pause if it was lost, until it is there or all is over."""
+    def begin() -> Link | None:
+        """Open the link, or wait for it."""
+        try:
+            link = open_link()
+        except LinkError as error:
+            if not patient:
+                raise
+            on_begin()
+            return find(error)
+        on_begin()
+        return link
+
+    def find(lost: LinkError) -> Link | None:
+        """Open the link again, after pauses, until it is there or all is over."""
         nonlocal backoff_s
         while not stop.is_set():
-            if lost is not None:
-                reporter.lost(lost, backoff_s)
-                paced.tick()
-                stop.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_LINK_BACKOFF_S)
+            reporter.lost(lost, backoff_s)
+            paced.tick()
+            stop.wait(backoff_s)
+            backoff_s = min(2 * backoff_s, MAX_LINK_BACKOFF_S)
             try:
                 return open_link()
             except LinkError as error:
-                if lost is None and not patient:
-                    raise
                 lost = error
         return None
 
-    link = find(None)
+    link = begin()
     while link is not None:
         try:
             pump(paced, link, tell)

@@ -60,6 +60,8 @@ class Camera:
         clock: The clock of the times passed to :meth:`request`.
         on_ready: Called from the camera's thread when there is something to collect.
         early: Whether the first packet is handed over before the others are coded.
+        in_order: Whether no picture is passed over: one that nobody has collected answers the
+            next request, too.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Camera:
         clock: Callable[[], float] = time.monotonic,
         on_ready: Callable[[], None] = lambda: None,
         early: bool = True,
+        in_order: bool = False,
     ) -> None:
         self._source = source
         self._encoder = encoder
@@ -91,6 +94,8 @@ class Camera:
         self._exhausted = False
         self._closed = False
         self._early = early
+        self._in_order = in_order
+        self._is_begun = False
         self._times: deque[float] = deque(maxlen=NUM_TIMES)
         self._take_s = 0.0
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
@@ -105,6 +110,8 @@ class Camera:
     def request(self, due: float) -> None:
         """Ask for a picture that is ready at a time; one that is waiting already is discarded."""
         with self._changed:
+            if (self._begun or self._finished) and self._is_kept:
+                return
             self._due = due
             self._begun = self._finished = None
             self._changed.notify()
@@ -116,6 +123,7 @@ class Camera:
                 raise self._error
             encoded = self._finished or self._begun
             self._begun = self._finished = None
+            self._is_begun = self._is_begun or encoded is not None
             return encoded
 
     def collect_rest(self) -> EncodedPicture | None:
@@ -168,6 +176,7 @@ class Camera:
     def _take(self) -> bool:
         """Hand over a picture; return False if there is none any more."""
         while (picture := self._take_picture()) is not None:
+            self._is_begun = False
             taken_at, begin = self._clock(), time.perf_counter()
             coded = self._encoder.iter_packets(
                 picture.content,
@@ -195,10 +204,17 @@ class Camera:
             return True
         return False
 
+    @property
+    def _is_kept(self) -> bool:
+        """Whether the present picture has yet to be collected, and must be."""
+        return self._in_order and not self._is_begun
+
     def _hand_over(self, encoded: EncodedPicture) -> None:
         with self._changed:
             if self._due is not None:
-                return  # Another picture was asked for meanwhile: it takes this one's place.
+                if not self._is_kept:
+                    return  # Another picture was asked for meanwhile: it takes this one's place.
+                self._due = None
             if encoded.whole:
                 self._begun, self._finished = None, encoded
             else:

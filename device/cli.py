@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from device.deploy.cli import add_commands
+from pnc.commands.options import Checkpoint
 from pnc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "run"]
 
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
-]
 MtuBytes = Annotated[
     int, typer.Option("--mtu-bytes", min=32, max=1024, help="Largest packet, bytes.")
 ]
@@ -164,6 +162,7 @@ def run(
     from device.process import ending_cleanly, host_name, reporting, switching_fast
     from device.report import Tee, redact
     from device.sources import open_source
+    from device.sources.folder import FileSource
     from device.spool import Spool
     from pnc import __version__
     from pnc.codec.codec import Codec
@@ -229,6 +228,7 @@ def run(
             redundancy=redundancy,
             on_ready=wake,
             early=lines is None,
+            in_order=every or isinstance(pictures, FileSource),
         )
         stack.callback(camera.close)
         kept = None
@@ -265,10 +265,21 @@ def run(
         if health is not None:
             stack.callback(HealthServer(health, snapshot).close)
         what = f"{config.device_name}: {redact(source)} -> {redact(link)}, deadline {deadline:g} s"
-        lines_out.started(what)
-        notifier.ready(what)
+
+        def begin() -> None:
+            lines_out.started(what)
+            notifier.ready(what)
+
         stack.callback(notifier.stopping)
-        run_agent(paced, lambda: open_link(link), carry, reporter, stop, patient=wait_for_link)
+        run_agent(
+            paced,
+            lambda: open_link(link),
+            carry,
+            reporter,
+            stop,
+            patient=wait_for_link,
+            on_begin=begin,
+        )
 
 
 @app.command("health")

@@ -78,6 +78,7 @@ class LineReporter:
     def __init__(self) -> None:
         self.tally = Tally()
         self._lock = threading.Lock()
+        self._begun = False
         self._connected = False
         self._lost: str | None = None
 
@@ -139,12 +140,14 @@ class LineReporter:
     def started(self, text: str) -> None:
         """Tell what is about to happen."""
         with self._lock:
+            self._begun = True
             self._note(text, state="started")
 
     def close(self) -> None:
-        """Tell the counts."""
+        """Tell the counts, unless it never began."""
         with self._lock:
-            self._note(str(self.tally), **(vars(self.tally) | {"state": "ended"}))
+            if self._begun:
+                self._note(str(self.tally), **(vars(self.tally) | {"state": "ended"}))
 
     def _picture(self, report: PictureReport) -> None:
         typer.echo(describe(report))
@@ -258,11 +261,15 @@ class LiveReporter(LineReporter):
 
         self._console = console
         self._live: Live = Live(console=console, auto_refresh=False)
+
+    def started(self, text: str) -> None:
+        """Tell what is about to happen."""
         self._live.start()
+        super().started(text)
 
     def close(self) -> None:
-        """Leave the last lines: they hold the counts."""
-        if not self.tally.num_pictures:
+        """Leave the last lines: they hold the counts; none if it never began."""
+        if self._begun and not self.tally.num_pictures:
             self._live.update(str(self.tally))
         self._live.stop()
 

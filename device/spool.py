@@ -11,6 +11,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,8 @@ class Spool:
             partial.write_bytes(data)
             partial.replace(self._folder / name)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             return self._fail(_reason(error))
         self._troubled = False
         self._sizes[name] = len(data)

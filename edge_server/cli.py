@@ -209,12 +209,15 @@ class _OneLine(logging.Formatter):
         self._debug = debug
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        if self._debug or not record.exc_info:
+        """Return the line. What a device calls itself may hold anything, also ends of lines."""
+        if self._debug:
             return super().format(record)
-        kind, reason = record.exc_info[:2]
-        name = kind.__name__ if kind else "error"
-        return f"pnc serve: {record.getMessage()} ({name}: {reason}; --debug shows where)"
+        line = f"pnc serve: {record.getMessage()}"
+        if record.exc_info:
+            kind, reason = record.exc_info[:2]
+            name = kind.__name__ if kind else "error"
+            line += f" ({name}: {reason}; --debug shows where)"
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _configure_logging(debug: bool) -> None:

@@ -71,7 +71,7 @@ class Metrics:
             self._buckets.append((bucket, num_bytes))
 
     def add_delay(self, delay_s: float) -> None:
-        """Note how long after the end of a picture its result was stored."""
+        """Note how long after the end of a picture its result was stored, by a monotonic clock."""
         with self._lock:
             self._delays_s.append(delay_s)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from edge_server.events import Broadcaster
 from edge_server.metrics import Metrics
+from edge_server.newest import Newest
 from edge_server.receiver import LinkReceiver, LinkState
 from edge_server.recorder import Recorder
 from edge_server.store import Guess, PictureKey, Result, Store, StoredResult
@@ -41,6 +42,9 @@ STATUS_INTERVAL_S = 1.0
 
 PROGRESS_INTERVAL_S = 0.1
 """How often an open page hears of new bytes of the current picture."""
+
+MAX_DEVICES = 1000
+"""Devices that the page is told of, about 0.5 kB each; those heard last."""
 
 _log = logging.getLogger(__name__)
 
@@ -96,9 +100,10 @@ class EdgeServer:
         self._lock = threading.Lock()
         self._links: dict[str, LinkReceiver] = {}
         self._link_states: dict[str, LinkState] = {}
-        self._devices: dict[str, dict[str, Any]] = {}
-        self._in_work: set[PictureKey] = set()
-        self._progress_at: dict[str, float] = {}
+        self._devices: Newest[dict[str, Any]] = Newest(MAX_DEVICES)
+        self._in_work: dict[PictureKey, float] = {}
+        """When each ended, by the monotonic clock."""
+        self._progress_at: Newest[float] = Newest(MAX_DEVICES)
         self._stopping = threading.Event()
         self._status_thread = threading.Thread(target=self._tell_status, name="status", daemon=True)
 
@@ -209,8 +214,11 @@ class EdgeServer:
         if self.events.num_subscribers == 0:
             return
         device = snapshot.key.device_name
-        if now - self._progress_at.get(device, 0.0) >= PROGRESS_INTERVAL_S:
-            self._progress_at[device] = now
+        with self._lock:
+            is_due = now - self._progress_at.get(device, 0.0) >= PROGRESS_INTERVAL_S
+            if is_due:
+                self._progress_at[device] = now
+        if is_due:
             self.events.publish("progress", {**_name(snapshot.key), **_size(snapshot)})
 
     def picture_ended(self, picture: EndedPicture) -> bool:
@@ -220,7 +228,7 @@ class EdgeServer:
         with self._lock:
             if picture.key in self._in_work:
                 return True
-            self._in_work.add(picture.key)
+            self._in_work[picture.key] = time.monotonic()
         self.metrics.count(
             pictures=1, late_bytes=picture.late_bytes, stopped_early=int(picture.stopped_early)
         )
@@ -231,7 +239,7 @@ class EdgeServer:
         taken = self.pool.submit(picture)
         if not taken:
             with self._lock:
-                self._in_work.discard(picture.key)
+                self._in_work.pop(picture.key, None)
         return taken
 
     def answered_again(self, row: StoredResult) -> None:
@@ -241,19 +249,19 @@ class EdgeServer:
     def _finished(self, result: Result) -> None:
         if not self.recorder.put(result):
             with self._lock:
-                self._in_work.discard(result.key)
+                self._in_work.pop(result.key, None)
 
     def _stored(self, row: StoredResult) -> None:
-        """Acknowledge a committed result and show it."""
-        link = self._links.get(row.link_url)
-        if link is not None:
+        """Acknowledge a committed result on the link where its device is now, and show it."""
+        for link in self._links.values():
             link.acknowledge(row.key, row.payload)
         with self._lock:
-            self._in_work.discard(row.key)
+            ended_at = self._in_work.pop(row.key, None)
         self.metrics.count(
             results=1, on_time=int(row.received_bytes > 0), errors=int(row.error is not None)
         )
-        self.metrics.add_delay(time.time() - row.ended_at)
+        if ended_at is not None:
+            self.metrics.add_delay(time.monotonic() - ended_at)
         self.events.publish("result", row.to_json())
 
     def _store_changed(self, line: str | None) -> None:

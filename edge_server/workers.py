@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edge_server.newest import Newest
 from edge_server.store import Guess, PictureKey, Result
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError, PncError
 
@@ -53,7 +54,7 @@ MAX_QUEUED_PICTURES = 1000
 """Ended pictures that may wait; some minutes of work. More are refused and not acknowledged."""
 
 NUM_CACHED_PICTURES = 64
-"""Decoded pictures kept for the page, 150 KB each."""
+"""Decoded pictures kept for the page, 150 KB each; as many devices are previewed."""
 
 PREVIEW_NICENESS = 10
 """Added to the preview thread's nice value: it gets what the others leave."""
@@ -342,9 +343,9 @@ class Previewer:
         self._interval_s = 1.0 / max_per_second
         self._is_watched = is_watched
         self._changed = threading.Condition()
-        self._newest: dict[str, Snapshot] = {}
-        self._shown_at: dict[str, float] = {}
-        self._pictures: dict[str, tuple[PictureKey, NDArray[np.uint8]]] = {}
+        self._newest: Newest[Snapshot] = Newest(NUM_CACHED_PICTURES)
+        self._shown_at: Newest[float] = Newest(NUM_CACHED_PICTURES)
+        self._pictures: Newest[NDArray[np.uint8]] = Newest(NUM_CACHED_PICTURES)
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="preview", daemon=True)
 
@@ -369,8 +370,7 @@ class Previewer:
 
     def picture(self, device_name: str) -> NDArray[np.uint8] | None:
         """Return the last preview of a device, [224, 224, 3], or None."""
-        shown = self._pictures.get(device_name)
-        return shown[1] if shown else None
+        return self._pictures.get(device_name)
 
     def close(self) -> None:
         """End the thread."""
@@ -392,7 +392,7 @@ class Previewer:
                 if not self._pool.is_idle:
                     continue
                 guesses = _classify(codec, pixels)
-                self._pictures[snapshot.key.device_name] = (snapshot.key, pixels)
+                self._pictures[snapshot.key.device_name] = pixels
                 self._on_preview(snapshot, guesses)
             except PncError as reason:
                 _log.debug("no preview of %s: %s", snapshot.key, reason)

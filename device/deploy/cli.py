@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pnc.commands.options import Checkpoint
+
 if TYPE_CHECKING:
     from device.deploy.actions import Deployment
 
@@ -47,9 +49,7 @@ def deploy(
     link: Annotated[
         str, typer.Option("--link", metavar="URL", help="The link, as `pnc device run` takes it.")
     ],
-    checkpoint: Annotated[
-        str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
-    ] = "belt",
+    checkpoint: Checkpoint = "belt",
     source: Annotated[
         str, typer.Option("--source", help="Where pictures come from, on the device.")
     ] = "picamera2://",

@@ -30,6 +30,7 @@ from pnc.commands.files import (
     write_file,
     write_stdout,
 )
+from pnc.commands.options import Checkpoint
 from pnc.commands.segments import describe_segments, print_segments
 from pnc.errors import ConfigError, CorruptBitstreamError, PncError
 
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["classify", "decode", "encode", "inspect"]
 
-Checkpoint = Annotated[
-    str, typer.Option("--checkpoint", "-c", help="Name of a shipped checkpoint, or a folder.")
-]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per input on stdout.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 Out = Annotated[

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from pnc.config import ReceiverConfig, SenderConfig
 from pnc.errors import ConfigError, RemoteProtocolError
@@ -75,32 +76,21 @@ class _Tap:
         self.read = bytearray()
 
 
-class _TappedSender(Sender):
-    def __init__(self, config: SenderConfig, forward: _Tap, back: _Tap) -> None:
-        super().__init__(config)
-        self._out, self._in = forward, back
+class _Tapped:
+    """A session that keeps what it writes and what it reads."""
+
+    def __init__(self, session: Sender | Receiver, out: _Tap, into: _Tap) -> None:
+        self._session, self._out, self._in = session, out, into
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
 
     def receive_data(self, data: bytes, now: float) -> list[Event]:
         self._in.read += data
-        return super().receive_data(data, now)
+        return self._session.receive_data(data, now)
 
     def data_to_send(self, now: float) -> bytes:
-        data = super().data_to_send(now)
-        self._out.written += data
-        return data
-
-
-class _TappedReceiver(Receiver):
-    def __init__(self, config: ReceiverConfig, forward: _Tap, back: _Tap) -> None:
-        super().__init__(config)
-        self._out, self._in = back, forward
-
-    def receive_data(self, data: bytes, now: float) -> list[Event]:
-        self._in.read += data
-        return super().receive_data(data, now)
-
-    def data_to_send(self, now: float) -> bytes:
-        data = super().data_to_send(now)
+        data = self._session.data_to_send(now)
         self._out.written += data
         return data
 
@@ -145,10 +135,12 @@ def send_through(
         )
         for side in (0, 1)
     )
-    taps = _Tap(), _Tap()
+    taps = there, back_again = _Tap(), _Tap()
+    sender = Sender(SenderConfig(session_id=seed, mtu_bytes=mtu_bytes))
+    receiver = Receiver(ReceiverConfig(epoch_seed=seed))
     pair = VirtualPair(
-        _TappedSender(SenderConfig(session_id=seed, mtu_bytes=mtu_bytes), *taps),
-        _TappedReceiver(ReceiverConfig(epoch_seed=seed), *taps),
+        cast("Sender", _Tapped(sender, there, back_again)),
+        cast("Receiver", _Tapped(receiver, back_again, there)),
         forward,
         back,
         result_after_s=RESULT_AFTER_S,

@@ -10,7 +10,7 @@ import pytest
 
 from device.agent import run_agent
 from device.pacing import PacedSender
-from pnc.errors import LinkError, LinkLostError
+from pnc.errors import ConfigError, LinkError, LinkLostError
 from pnc.transport.events import Event
 from tests.device.bench import Bench, Notes
 
@@ -82,6 +82,51 @@ def test_a_patient_agent_waits_for_a_link_that_never_was(monkeypatch: pytest.Mon
 
     run_agent(bench.paced, open_link, cast("Any", None), notes, stop, patient=True)
     assert notes.losses[:3] == [0.25, 0.5, 1.0]
+
+
+def test_nothing_is_announced_before_the_address_was_understood() -> None:
+    told: list[str] = []
+
+    def open_link() -> FakeLink:
+        raise ConfigError("fake: not the address of a link")
+
+    def run() -> None:
+        run_agent(
+            Bench().paced,
+            open_link,
+            cast("Any", None),
+            Notes(),
+            threading.Event(),
+            patient=True,
+            on_begin=lambda: told.append("begun"),
+        )
+
+    with pytest.raises(ConfigError):
+        run()
+    assert told == []
+
+
+def test_a_patient_agent_announces_itself_before_it_tells_of_the_link_it_misses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes, stop = Notes(), threading.Event()
+    losses: list[int] = []
+    monkeypatch.setattr(stop, "wait", lambda timeout: stop.set())
+
+    def open_link() -> FakeLink:
+        raise LinkError("fake://: missing")
+
+    run_agent(
+        Bench().paced,
+        open_link,
+        cast("Any", None),
+        notes,
+        stop,
+        patient=True,
+        on_begin=lambda: losses.append(len(notes.losses)),
+    )
+    assert losses == [0]
+    assert len(notes.losses) == 1
 
 
 def test_a_stop_reports_what_still_waits_for_its_result() -> None:

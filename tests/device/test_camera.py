@@ -95,11 +95,13 @@ class HeldEncoder(FakeEncoder):
     """Codes the first packet, and the others when it is told to."""
 
     def __init__(self) -> None:
+        self.is_coding = threading.Event()
         self.go_on = threading.Event()
 
     def iter_packets(self, picture: Any, mtu_bytes: int, **options: Any) -> Iterator[bytes]:
         packets = super().iter_packets(picture, mtu_bytes, **options)
         yield next(packets)
+        self.is_coding.set()
         assert self.go_on.wait(10)
         yield from packets
 
@@ -216,4 +218,63 @@ def test_the_camera_waits_until_a_picture_is_nearly_due() -> None:
     now[0] = 1000.0
     camera.request(1000.0)
     assert wait_for(camera) is not None
+    camera.close()
+
+
+def ordered_camera(
+    encoder: FakeEncoder, on_ready: threading.Semaphore, *, early: bool = True
+) -> Camera:
+    pictures = [picture(bytes([number]) * 500, f"picture {number}") for number in range(3)]
+    return Camera(
+        ListSource(*pictures),
+        encoder,
+        Notes(),
+        mtu_bytes=244,
+        on_ready=on_ready.release,
+        early=early,
+        in_order=True,
+    )
+
+
+def name_of(encoded: EncodedPicture | None) -> str | None:
+    return None if encoded is None else encoded.picture.name
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_in_order_a_picture_that_nobody_collected_is_not_passed_over(early: bool) -> None:
+    ready = threading.Semaphore(0)
+    camera = ordered_camera(FakeEncoder(), ready, early=early)
+    camera.request(0.0)
+    assert all(ready.acquire(timeout=10) for _ in range(1 + early))
+    camera.request(0.0)
+    assert name_of(wait_for(camera)) == "picture 0"
+    camera.request(0.0)
+    assert name_of(wait_for(camera)) == "picture 1"
+    camera.close()
+
+
+def test_in_order_a_picture_that_is_being_coded_answers_a_second_request() -> None:
+    ready, encoder = threading.Semaphore(0), HeldEncoder()
+    camera = ordered_camera(encoder, ready, early=False)
+    camera.request(0.0)
+    assert encoder.is_coding.wait(10)
+    camera.request(0.0)
+    encoder.go_on.set()
+    assert name_of(wait_for(camera)) == "picture 0"
+    camera.request(0.0)
+    assert name_of(wait_for(camera)) == "picture 1"
+    camera.close()
+
+
+def test_in_order_the_rest_of_a_picture_that_was_begun_gives_way_to_the_next() -> None:
+    ready, encoder = threading.Semaphore(0), HeldEncoder()
+    camera = ordered_camera(encoder, ready)
+    camera.request(0.0)
+    assert ready.acquire(timeout=10)
+    begun = camera.collect()
+    assert begun is not None
+    assert not begun.whole
+    camera.request(0.0)
+    encoder.go_on.set()
+    assert name_of(wait_for(camera)) == "picture 1"
     camera.close()

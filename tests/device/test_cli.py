@@ -211,9 +211,20 @@ def test_what_cannot_be_used_is_one_line(
     words: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*(word.format(empty=tmp_path) for word in words)) == 1
-    errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    assert len(errors) == 1
-    assert message in errors[0]
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert message in line
+
+
+def test_a_wrong_address_is_one_line_on_a_terminal_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert run("--source", "belt", "--link", "carrier-pigeon://x", "--wait-for-link") == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == ""
+    assert len(said.err.splitlines()) == 1
 
 
 @pytest.mark.e2e

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,19 @@ def test_a_full_disk_is_one_line_until_there_is_room_again(
         patch.setattr(Path, "write_bytes", full)
         assert not spool.add(at(5))
     assert len(troubles) == 2
+
+
+def test_a_folder_that_is_gone_or_read_only_is_one_line(tmp_path: Path) -> None:
+    troubles: list[str] = []
+    folder = tmp_path / "spool"
+    spool = spool_of(folder, max_bytes=400, troubles=troubles)
+    assert spool.add(at(1))
+    shutil.rmtree(folder)
+    folder.write_text("now neither a write nor its undoing finds a folder")
+    assert [spool.add(at(second)) for second in (2, 3)] == [False] * 2
+    assert [line.partition(": ")[2] for line in troubles] == [
+        "pictures are not kept now (not a directory); make room there"
+    ]
 
 
 @pytest.mark.parametrize(

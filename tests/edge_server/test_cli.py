@@ -154,3 +154,13 @@ def test_log_lines_are_one_line_unless_asked() -> None:
         "pnc serve: what (ValueError: why; --debug shows where)"
     )
     assert "Traceback" in _OneLine(debug=True).format(record)
+
+
+def test_a_device_cannot_write_lines_into_the_log() -> None:
+    name = "cam\npnc serve: all is well\x1b[2J"
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "%s connected", (name,), None)
+    assert _OneLine(debug=False).format(record) == (
+        "pnc serve: cam?pnc serve: all is well?[2J connected"
+    )
+    record.exc_info = (ValueError, ValueError("a\nb"), None)
+    assert len(_OneLine(debug=False).format(record).splitlines()) == 1

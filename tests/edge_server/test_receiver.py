@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge_server.receiver import Intake, LinkReceiver, LinkState
 from edge_server.server import EdgeServer
@@ -24,9 +27,10 @@ from pnc.transport.events import (
 from pnc.transport.links.channel import ChannelConfig
 from pnc.transport.links.trace import RateTrace
 from pnc.transport.session import Receiver, Sender
-from tests.edge_server.conftest import CHECKPOINT_ID, make_key, make_packets, make_result
+from tests.edge_server.conftest import CHECKPOINT_ID, FakeCodec, make_key, make_packets, make_result
 
 if TYPE_CHECKING:
+    from pnc.codec.codec import Codec
     from pnc.transport.links.base import Link
 
 URL = "emu://test"
@@ -337,6 +341,51 @@ def test_the_whole_server_over_an_imagined_radio(store: Store, catalogue: Catalo
     assert (totals.pictures, totals.results, totals.on_time) == (3, 3, 3)
     assert server.status()["links"][0]["state"] == "closed"
     assert list(server.connected_devices()) == ["cam"]
+
+
+def test_a_device_that_changed_its_link_is_told_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pnc import open_link
+
+    may_decode = threading.Event()
+
+    class PatientCodec(FakeCodec):
+        def decode_packets(self, packets: Iterable[bytes]) -> NDArray[np.uint8]:
+            packets = list(packets)
+            assert not packets or may_decode.wait(WAIT_S)
+            return super().decode_packets(packets)
+
+    catalogue = Catalogue(["fake"], load=cast("Callable[[str], Codec]", PatientCodec.load))
+    server = EdgeServer(store, catalogue, previews_per_second=0)
+    ended: queue.Queue[str] = queue.Queue()
+    take = server.picture_ended
+
+    def picture_ended(picture: EndedPicture) -> bool:
+        taken = take(picture)
+        ended.put(picture.link_url)
+        return taken
+
+    monkeypatch.setattr(server, "picture_ended", picture_ended)
+    links = [f"emu://{name}?side=b" for name in ("left", "right")]
+    server.start(links, open_link=open_link)
+    results: queue.Queue[int] = queue.Queue()
+
+    def note(event: Event) -> None:
+        if isinstance(event, ResultReceived):
+            results.put(event.picture_id)
+
+    sender = Sender(SenderConfig(device_name="cam", checkpoint_id=CHECKPOINT_ID, session_id=7))
+    with Driver(sender, "emu://left?side=a", on_event=note) as driver:
+        driver.call(lambda s, now: s.submit(make_packets(), deadline=now + 5.0, now=now))
+        assert ended.get(timeout=WAIT_S) == links[0]
+    with Driver(sender, "emu://right?side=a", on_event=note):
+        assert ended.get(timeout=WAIT_S) == links[1]
+        may_decode.set()
+        assert results.get(timeout=WAIT_S) == 1
+    server.stop()
+    (row,) = store.page()
+    assert row.received_bytes == 120
 
 
 def test_a_sure_preview_ends_its_picture_and_the_device_stops(

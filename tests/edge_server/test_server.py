@@ -101,6 +101,30 @@ def test_a_picture_is_followed_from_its_start_to_its_result(
     assert (totals.results, totals.previews, totals.received_bytes) == (1, 1, 40)
 
 
+def test_the_delay_of_a_result_does_not_depend_on_the_clock_on_the_wall(
+    server: EdgeServer, watcher: Watcher
+) -> None:
+    ended = make_ended(1)
+    assert ended.ended_at < 2000, "the clock was set since"
+    assert server.picture_ended(ended)
+    watcher.wait_for("result")
+    delay_s = server.status()["metrics"]["median_delay_s"]
+    assert 0 < delay_s < WAIT_S
+
+
+def test_a_device_that_calls_itself_anything_fills_no_memory(
+    store: Store, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_server.server.MAX_DEVICES", 5)
+    server = EdgeServer(store, catalogue)
+    for number in range(20):
+        device = DeviceConnected(f"cam {number}", CHECKPOINT_ID, number)
+        server.device_connected("emu://x", device)
+        server.device_connected("emu://x", DeviceConnected("regular", CHECKPOINT_ID, 1))
+    assert list(server.connected_devices()) == ["cam 16", "cam 17", "cam 18", "cam 19", "regular"]
+    server.stop()
+
+
 def test_a_picture_in_work_is_not_worked_on_twice(store: Store, catalogue: Catalogue) -> None:
     server = EdgeServer(store, catalogue)
     assert server.picture_ended(make_ended(1))

@@ -194,6 +194,21 @@ def test_the_newest_snapshot_of_each_device_is_shown(bench: Bench, catalogue: Ca
     assert previewer.picture("nobody") is None
 
 
+def test_previews_of_ever_other_devices_fill_no_memory(
+    bench: Bench, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_server.workers.NUM_CACHED_PICTURES", 2)
+    shown: queue.Queue[Snapshot] = queue.Queue()
+    previewer = Previewer(catalogue, bench.pool, lambda snapshot, _: shown.put(snapshot))
+    previewer.start()
+    for number in range(3):
+        previewer.offer(make_snapshot(device=f"cam {number}"))
+        assert shown.get(timeout=WAIT_S).key.device_name == f"cam {number}"
+    previewer.close()
+    kept = [previewer.picture(f"cam {number}") is not None for number in range(3)]
+    assert kept == [False, True, True]
+
+
 def test_no_preview_while_a_picture_waits_for_its_result(
     bench: Bench, catalogue: Catalogue
 ) -> None:
