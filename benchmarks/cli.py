@@ -13,6 +13,9 @@ chaos           a day on a link that does all wrong  ->  JSON, table
 replug          port pulled out, server killed       ->  JSON, table
 plot, table     from the JSON alone
 all             the shipped checkpoints; what ``make bench`` runs
+
+All write to `runs/bench/` unless ``--out`` says otherwise; the committed results lie in
+`benchmarks/results/`.
 """
 
 from __future__ import annotations

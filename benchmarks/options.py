@@ -15,8 +15,9 @@ from benchmarks.bench import CACHE
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
 
-OUTPUT = Path("benchmarks/results")
-"""Where results are written unless told, relative to the root of the source tree."""
+OUTPUT = Path("runs/bench")
+"""Where results are written unless told, relative to the root of the source tree: not where the
+committed ones lie, which a shorter run would spoil."""
 
 Checkpoint = Annotated[str, typer.Option(help="Name or folder.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")]
