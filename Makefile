@@ -56,7 +56,7 @@ format: $(ALL_STAMP)  ## Let ruff repair what it can
 	$(BIN)/ruff format .
 
 bench: $(ALL_STAMP)  ## Measure again what the README says
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks all --out benchmarks/results
 
 train-belt: $(ALL_STAMP)  ## Train the checkpoint `belt` from nothing
 	$(BIN)/pnc train belt

@@ -13,6 +13,9 @@ chaos           a day on a link that does all wrong  ->  JSON, table
 replug          port pulled out, server killed       ->  JSON, table
 plot, table     from the JSON alone
 all             the shipped checkpoints; what ``make bench`` runs
+
+All write to `runs/bench/` unless ``--out`` says otherwise; the committed results lie in
+`benchmarks/results/`.
 """
 
 from __future__ import annotations
@@ -24,34 +27,28 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.bench import CACHE
-from benchmarks.chaos import measure_chaos
 from benchmarks.cost import measure_cost
 from benchmarks.device import measure_device
 from benchmarks.gallery import draw_gallery
 from benchmarks.kinds import DRAWINGS, RESULTS, TABLES, finish, look_up, run, schema_of
-from benchmarks.link_cli import early_stop, faults, late
+from benchmarks.link_cli import chaos, early_stop, faults, late, replug
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
 from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, REDUNDANCIES, LossPlan, measure_loss
 from benchmarks.options import (
-    CacheFolder,
+    OUTPUT,
     Checkpoint,
-    Data,
-    FitName,
-    Judges,
     Limit,
     Out,
-    Seed,
-    Workers,
-    check_fit,
+    PlanFields,
+    TuneLimit,
     count_processes,
     join_numbers,
     parse_numbers,
     parse_shares,
+    with_plan_options,
 )
-from benchmarks.output import draw_files, read_json, with_progress, write_between
+from benchmarks.output import draw_files, read_json, write_between
 from benchmarks.rate_accuracy import BUDGETS, CODECS, RateAccuracyPlan, measure_rate_accuracy
-from benchmarks.replug import measure_replug
 from benchmarks.shipped import belt_plan, photograph_plan, photograph_sets
 from benchmarks.steps import BUDGETS as STEP_BUDGETS
 from benchmarks.steps import StepsPlan, measure_steps
@@ -68,23 +65,21 @@ app = typer.Typer(
     no_args_is_help=False, invoke_without_command=True, add_completion=False, help=__doc__
 )
 
-
-app.command()(faults)
-app.command("early-stop")(early_stop)
-app.command()(late)
+for command in (faults, early_stop, late, chaos, replug):
+    app.command()(command)
 
 
 @app.callback()
 def root(context: typer.Context) -> None:
     """Measure again what the README says; all of it unless a command is named."""
     if context.invoked_subcommand is None:
-        run_all(None, None)
+        run_all()
 
 
 @app.command("rate-accuracy")
+@with_plan_options
 def rate_accuracy(
-    data: Data,
-    judge: Judges,
+    fields: PlanFields,
     codec: Annotated[
         list[str] | None, typer.Option(help="Checkpoint or rival; the rivals alone by default.")
     ] = None,
@@ -92,72 +87,48 @@ def rate_accuracy(
         list[str] | None, typer.Option(help="Sets on which rivals' scales are chosen.")
     ] = None,
     budgets: Annotated[str, typer.Option(help="Bytes, comma-separated.")] = join_numbers(BUDGETS),
-    limit: Limit = None,
     train: Annotated[
         list[str] | None,
         typer.Option(help="Sets that Huffman tables are fitted to; those of --tune by default."),
     ] = None,
-    tune_limit: Annotated[
-        int | None, typer.Option(min=1, help="Pictures of each tuning set; as --limit.")
-    ] = None,
-    seed: Seed = 0,
-    fit: FitName = "crop",
-    workers: Workers = None,
-    cache: CacheFolder = CACHE,
-    out: Out = RESULTS / "rate_accuracy.json",
+    tune_limit: TuneLimit = None,
+    out: Out = OUTPUT / "rate_accuracy.json",
 ) -> None:
     """Measure what judges recognize within byte budgets: our streams and every rival."""
     plan = RateAccuracyPlan(
-        data=tuple(data),
-        judges=tuple(judge),
+        **fields,
         codecs=tuple(codec or installed_rivals()),
         tune=tuple(tune or ()),
         train=tuple(train or ()),
         budgets=parse_numbers("--budgets", budgets),
-        limit=limit,
         tune_limit=tune_limit,
-        seed=seed,
-        fit=check_fit(fit),
-        cache=cache,
-        num_processes=count_processes(workers),
     )
     run(measure_rate_accuracy, plan, out)
 
 
 @app.command()
+@with_plan_options
 def steps(
-    data: Data,
-    judge: Judges,
+    fields: PlanFields,
     checkpoint: Checkpoint = "photo",
     budgets: Annotated[str, typer.Option(help="Bytes: FROM:TO:STEP, or comma-separated.")] = (
         f"{STEP_BUDGETS[0]}:{STEP_BUDGETS[-1]}:{STEP_BUDGETS[1] - STEP_BUDGETS[0]}"
     ),
-    limit: Limit = None,
-    seed: Seed = 0,
-    fit: FitName = "crop",
-    workers: Workers = None,
-    cache: CacheFolder = CACHE,
-    out: Out = RESULTS / "steps.json",
+    out: Out = OUTPUT / "steps.json",
 ) -> None:
     """Measure a checkpoint on a fine grid of budgets: does more ever mean less?"""
     plan = StepsPlan(
-        data=tuple(data),
-        judges=tuple(judge),
+        **fields,
         checkpoint=checkpoint,
         budgets=parse_numbers("--budgets", budgets),
-        limit=limit,
-        seed=seed,
-        fit=check_fit(fit),
-        cache=cache,
-        num_processes=count_processes(workers),
     )
     run(measure_steps, plan, out)
 
 
 @app.command()
+@with_plan_options
 def loss(
-    data: Data,
-    judge: Judges,
+    fields: PlanFields,
     checkpoint: Annotated[list[str], typer.Option(help="Name or folder; may be repeated.")],
     budgets: Annotated[str, typer.Option(help="Bytes that are sent.")] = join_numbers(LOSS_BUDGETS),
     losses: Annotated[str, typer.Option(help="Percents of packets that are lost.")] = join_numbers(
@@ -168,28 +139,17 @@ def loss(
         str, typer.Option(help="Percents: repairs for each 100 pieces.")
     ] = join_numbers(100 * share for share in REDUNDANCIES),
     seeds: Annotated[int, typer.Option(min=1, help="Draws of each loss.")] = NUM_SEEDS,
-    limit: Limit = None,
-    seed: Seed = 0,
-    fit: FitName = "crop",
-    workers: Workers = None,
-    cache: CacheFolder = CACHE,
-    out: Out = RESULTS / "loss.json",
+    out: Out = OUTPUT / "loss.json",
 ) -> None:
     """Measure what judges recognize when packets are lost, against no loss."""
     plan = LossPlan(
-        data=tuple(data),
-        judges=tuple(judge),
+        **fields,
         checkpoints=tuple(checkpoint),
         budgets=parse_numbers("--budgets", budgets),
         losses=parse_shares("--losses", losses),
         mtus=parse_numbers("--mtus", mtus),
         redundancies=parse_shares("--redundancies", redundancies),
         num_seeds=seeds,
-        limit=limit,
-        seed=seed,
-        fit=check_fit(fit),
-        cache=cache,
-        num_processes=count_processes(workers),
     )
     run(measure_loss, plan, out)
 
@@ -201,7 +161,7 @@ def cost(
     pictures: Annotated[int, typer.Option(min=1, help="How many.")] = 12,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 10,
     seed: Annotated[int, typer.Option(help="Chooses the pictures.")] = 0,
-    out: Annotated[Path, typer.Option(help="JSON.")] = RESULTS / "cost.json",
+    out: Annotated[Path, typer.Option(help="JSON.")] = OUTPUT / "cost.json",
 ) -> None:
     """Measure time on one thread beside the rivals', multiply-accumulates and memory."""
     results = measure_cost(checkpoint, data, num_pictures=pictures, num_rounds=rounds, seed=seed)
@@ -212,7 +172,7 @@ def cost(
 def device(
     checkpoint: Checkpoint = "belt",
     pictures: Annotated[int, typer.Option(min=1, help="How many of each kind.")] = 120,
-    out: Annotated[Path, typer.Option(help="JSON.")] = RESULTS / "device.json",
+    out: Annotated[Path, typer.Option(help="JSON.")] = OUTPUT / "device.json",
 ) -> None:
     """Measure a running device at 2 pictures/s: processor, memory, time to the first packet."""
     finish(measure_device(checkpoint, num_pictures=pictures), out)
@@ -221,32 +181,11 @@ def device(
 @app.command()
 def gallery(
     checkpoint: Checkpoint = "belt",
-    out: Annotated[Path, typer.Option(help="PNG.")] = RESULTS / "gallery.png",
+    out: Annotated[Path, typer.Option(help="PNG.")] = OUTPUT / "gallery.png",
 ) -> None:
     """Draw renders of the belt at several budgets beside WebP's and AVIF's."""
     for path in draw_files(draw_gallery, checkpoint, out, (".png",)):
         typer.echo(path)
-
-
-@app.command()
-def chaos(
-    hours: Annotated[float, typer.Option(help="Virtual time; two pictures a second.")] = 24.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same log.")] = 0,
-    log: Annotated[Path | None, typer.Option(help="Write all that happens, a line each.")] = None,
-    out: Out = RESULTS / "chaos.json",
-) -> None:
-    """Run sender and receiver through every fault of a link: is a result lost or doubled?"""
-    finish(with_progress(lambda show: measure_chaos(hours, seed, log, show)), out)
-
-
-@app.command()
-def replug(
-    tries: Annotated[int, typer.Option(min=1, help="Of each.")] = 100,
-    seed: Annotated[int, typer.Option(help="Of the times away.")] = 0,
-    out: Out = RESULTS / "replug.json",
-) -> None:
-    """Pull the port out and kill the server: how long until pictures come again?"""
-    finish(with_progress(lambda show: measure_replug(tries, seed, show)), out)
 
 
 @app.command()
@@ -285,6 +224,7 @@ def run_all(
         Path | None, typer.Option(help=f"Folder with photographs; ${PHOTOGRAPHS} by default.")
     ] = None,
     limit: Limit = None,
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = OUTPUT,
 ) -> None:
     """Measure all shipped checkpoints: belt, and photo where the photographs are."""
     known = {path.parent.name for f in search_folders() for path in f.glob(f"*/{MANIFEST}")}
@@ -294,19 +234,19 @@ def run_all(
     if "belt" in known:
         typer.echo("rate-accuracy on the belt")
         plan = belt_plan(installed_rivals(), num_pictures, processes)
-        run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy_belt.json")
-        gallery()
+        run(measure_rate_accuracy, plan, out / "rate_accuracy_belt.json")
+        gallery(out=out / "gallery.png")
     if folder is None:
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
     elif "photo" in known:
         typer.echo("rate-accuracy on photographs")
         rivals = [*installed_rivals(), *([PUBLISHED] if find_weights("rtss23") else [])]
         plan = photograph_plan(folder, ["photo"], rivals, num_pictures, processes)
-        run(measure_rate_accuracy, plan, RESULTS / "rate_accuracy.json")
+        run(measure_rate_accuracy, plan, out / "rate_accuracy.json")
     for name in sorted(known & {"belt", "photo"}):
         data = "belt" if folder is None or name == "belt" else photograph_sets(folder)[0]
-        out = RESULTS / ("cost.json" if name == "photo" else f"cost_{name}.json")
-        finish(measure_cost(name, data), out)
+        file_name = "cost.json" if name == "photo" else f"cost_{name}.json"
+        finish(measure_cost(name, data), out / file_name)
 
 
 def installed_rivals() -> list[str]:

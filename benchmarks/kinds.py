@@ -31,7 +31,7 @@ from pnc.replay.report.results import check_schema
 from pnc.replay.report.steps import STEPS_SCHEMA, draw_steps, steps_table
 
 RESULTS = Path("benchmarks/results")
-"""Where results lie, relative to the root of the source tree."""
+"""Where the committed results lie, relative to the root of the source tree."""
 
 DRAWINGS: dict[str, Callable[[Any, Any], None]] = {
     RATE_ACCURACY_SCHEMA: draw_rate_accuracy,
@@ -67,12 +67,13 @@ def run(measure: Callable[[AnyPlan, OnProgress], dict[str, Any]], plan: AnyPlan,
 
 
 def finish(results: dict[str, Any], out: Path) -> None:
-    """Write results, draw them if there is a plot of them, and print their table."""
+    """Write results, draw them if there is a plot of them, print their table, and say where."""
     schema = results["schema"]
     write_json(out, results)
     if schema in DRAWINGS:
         draw_files(DRAWINGS[schema], results, out)
     typer.echo(TABLES[schema](results))
+    typer.echo(f"results in {out}", err=True)
 
 
 def schema_of(content: Any) -> str:

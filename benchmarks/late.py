@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from typing import Any
@@ -109,24 +110,18 @@ class Cell:
         )
         capacity = self.rate * PACKET_BYTES / wire_bytes(PACKET_BYTES)
         way_s = DELAY_S + wire_bytes(PACKET_BYTES) / self.rate
-        if self.kind == "serial":
-            outcomes = send_virtually(
-                ends(PACKET_BYTES),
-                VirtualLinkConfig(channel=channel),
-                count=self.count,
-                deadline_s=self.deadline_s,
-                packet_bytes=PACKET_BYTES,
-                way_s=way_s,
-            )
-            return outcomes, capacity
-        with RealLink(self.kind, channel) as link:
-            outcomes = link.send(
-                ends(PACKET_BYTES),
-                count=self.count,
-                deadline_s=self.deadline_s,
-                packet_bytes=PACKET_BYTES,
-                way_s=way_s,
-            )
+        send = (
+            partial(send_virtually, link=VirtualLinkConfig(channel=channel))
+            if self.kind == "serial"
+            else RealLink(self.kind, channel).send
+        )
+        outcomes = send(
+            ends(PACKET_BYTES),
+            count=self.count,
+            deadline_s=self.deadline_s,
+            packet_bytes=PACKET_BYTES,
+            way_s=way_s,
+        )
         return outcomes, capacity
 
     def _radio(self) -> Any:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from pnc.commands.link_play import LinkRadio
@@ -71,18 +70,6 @@ class RealLink:
     def __init__(self, kind: str, channel: ChannelConfig) -> None:
         self._kind = kind
         self._channel = channel
-        self._stack = ExitStack()
-
-    def __enter__(self) -> RealLink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def send(
         self,
@@ -93,7 +80,7 @@ class RealLink:
         packet_bytes: int,
         way_s: float,
     ) -> list[Outcome]:
-        """Send pictures, one at each deadline; wait for what is late.
+        """Open the link, send pictures, one at each deadline, and wait for what is late.
 
         Raises:
             LinkError: The two ends do not come together.
@@ -107,19 +94,21 @@ class RealLink:
             if isinstance(event, Connected):
                 ready.set()
 
-        driver = self._connect(camera, _Answering(server), at_camera)
-        if not ready.wait(CONNECT_S):
-            raise LinkError(f"{self._kind}: the two ends do not come together", url=self._kind)
-        packets = make_picture(self._channel.trace.mean_bps / 8 * deadline_s, packet_bytes)
         deadlines: dict[int, float] = {}
-        deadline = time.monotonic()
-        for _ in range(count):
-            deadline += deadline_s
-            picture_id = driver.call(partial(_submit, packets, deadline))
-            deadlines[picture_id] = deadline
-            time.sleep(max(0.0, deadline - time.monotonic()))
-        self._wait_until_quiet(server)
-        return judge(deadlines, list(server.arrivals), way_s)
+        with ExitStack() as stack:
+            driver = self._connect(stack, camera, _Answering(server), at_camera)
+            if not ready.wait(CONNECT_S):
+                raise LinkError(f"{self._kind}: the two ends do not come together", url=self._kind)
+            packets = make_picture(self._channel.trace.mean_bps / 8 * deadline_s, packet_bytes)
+            deadline = time.monotonic()
+            for _ in range(count):
+                deadline += deadline_s
+                picture_id = driver.call(partial(_submit, packets, deadline))
+                deadlines[picture_id] = deadline
+                time.sleep(max(0.0, deadline - time.monotonic()))
+            self._wait_until_quiet(server)
+            arrivals = list(server.arrivals)
+        return judge(deadlines, arrivals, way_s)
 
     def _wait_until_quiet(self, server: Server) -> None:
         end = time.monotonic() + DRAIN_S
@@ -129,10 +118,14 @@ class RealLink:
             time.sleep(QUIET_S)
 
     def _connect(
-        self, camera: Camera, answering: _Answering, at_camera: Callable[[Event], None]
+        self,
+        stack: ExitStack,
+        camera: Camera,
+        answering: _Answering,
+        at_camera: Callable[[Event], None],
     ) -> Driver[Camera]:
         """Open everything, the server's end first; it is closed in the opposite order."""
-        enter = self._stack.enter_context
+        enter = stack.enter_context
         if self._kind == "pty":
             radio = enter(PtyRadio(self._channel).start())
             enter(answering.drive(f"serial://{radio.b}"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.bench import CACHE
+from benchmarks.chaos import measure_chaos
 from benchmarks.early_stop import (
     MTU_BYTES,
     PREVIEWS,
@@ -15,65 +16,53 @@ from benchmarks.early_stop import (
     measure_early_stop,
 )
 from benchmarks.faults import BIT_ERRORS, LOSSES, MTUS, FaultsPlan, measure_faults
-from benchmarks.kinds import RESULTS, run
+from benchmarks.kinds import finish, run
 from benchmarks.late import KINDS, LatePlan, measure_late
 from benchmarks.options import (
-    CacheFolder,
+    OUTPUT,
     Checkpoint,
-    Data,
-    FitName,
-    Judges,
-    Limit,
     Out,
-    Seed,
+    PlanFields,
+    TuneLimit,
     Workers,
-    check_fit,
     count_processes,
     join_numbers,
     parse_fractions,
     parse_numbers,
     parse_shares,
+    with_plan_options,
 )
+from benchmarks.output import with_progress
+from benchmarks.replug import measure_replug
 
 PERCENTS = [100 * share for share in LOSSES]
 
 
+@with_plan_options
 def faults(
-    data: Data,
-    judge: Judges,
+    fields: PlanFields,
     checkpoint: Checkpoint = "photo",
     losses: Annotated[str, typer.Option(help="Percents of packets lost.")] = join_numbers(PERCENTS),
     bit_errors: Annotated[str, typer.Option(help="Probabilities, comma-separated.")] = (
         join_numbers(BIT_ERRORS)
     ),
     mtus: Annotated[str, typer.Option(help="Bytes of the largest packet.")] = join_numbers(MTUS),
-    limit: Limit = None,
-    seed: Seed = 0,
-    fit: FitName = "crop",
-    workers: Workers = None,
-    cache: CacheFolder = CACHE,
-    out: Out = RESULTS / "faults.json",
+    out: Out = OUTPUT / "faults.json",
 ) -> None:
     """Send streams over a link that loses packets or flips bits, both ways; judge what arrives."""
     plan = FaultsPlan(
-        data=tuple(data),
-        judges=tuple(judge),
+        **fields,
         checkpoint=checkpoint,
         losses=parse_shares("--losses", losses),
         bit_errors=parse_fractions("--bit-errors", bit_errors),
         mtus=parse_numbers("--mtus", mtus),
-        limit=limit,
-        seed=seed,
-        fit=check_fit(fit),
-        cache=cache,
-        num_processes=count_processes(workers),
     )
     run(measure_faults, plan, out)
 
 
+@with_plan_options
 def early_stop(
-    data: Data,
-    judge: Judges,
+    fields: PlanFields,
     tune: Annotated[list[str], typer.Option(help="Sets on which thresholds are chosen.")],
     checkpoint: Checkpoint = "photo",
     thresholds: Annotated[
@@ -83,31 +72,18 @@ def early_stop(
         PREVIEWS
     ),
     mtu: Annotated[int, typer.Option(min=32, help="Bytes of the largest packet.")] = MTU_BYTES,
-    limit: Limit = None,
-    tune_limit: Annotated[
-        int | None, typer.Option(min=1, help="Pictures of each tuning set; as --limit.")
-    ] = None,
-    seed: Seed = 0,
-    fit: FitName = "crop",
-    workers: Workers = None,
-    cache: CacheFolder = CACHE,
-    out: Out = RESULTS / "early_stop.json",
+    tune_limit: TuneLimit = None,
+    out: Out = OUTPUT / "early_stop.json",
 ) -> None:
     """Stop pictures once the checkpoint's classifier is sure: air time saved, accuracy lost."""
     plan = EarlyStopPlan(
-        data=tuple(data),
-        judges=tuple(judge),
+        **fields,
         tune=tuple(tune),
         checkpoint=checkpoint,
         thresholds=parse_fractions("--thresholds", thresholds),
         previews=parse_fractions("--previews", previews),
         mtu_bytes=mtu,
-        limit=limit,
         tune_limit=tune_limit,
-        seed=seed,
-        fit=check_fit(fit),
-        cache=cache,
-        num_processes=count_processes(workers),
     )
     run(measure_early_stop, plan, out)
 
@@ -118,7 +94,7 @@ def late(
     real_pictures: Annotated[int, typer.Option(min=4, help="Of a run in real time.")] = 20,
     seed: Annotated[int, typer.Option(help="Of radio losses and resampling.")] = 1,
     workers: Workers = None,
-    out: Out = RESULTS / "late.json",
+    out: Out = OUTPUT / "late.json",
 ) -> None:
     """Measure what arrives late and in time: the window, none, and stop-and-wait."""
     plan = LatePlan(
@@ -129,3 +105,22 @@ def late(
         num_processes=count_processes(workers),
     )
     run(measure_late, plan, out)
+
+
+def chaos(
+    hours: Annotated[float, typer.Option(help="Virtual time; two pictures a second.")] = 24.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same log.")] = 0,
+    log: Annotated[Path | None, typer.Option(help="Write all that happens, a line each.")] = None,
+    out: Out = OUTPUT / "chaos.json",
+) -> None:
+    """Run sender and receiver through every fault of a link: is a result lost or doubled?"""
+    finish(with_progress(lambda show: measure_chaos(hours, seed, log, show)), out)
+
+
+def replug(
+    tries: Annotated[int, typer.Option(min=1, help="Of each.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the times away.")] = 0,
+    out: Out = OUTPUT / "replug.json",
+) -> None:
+    """Pull the port out and kill the server: how long until pictures come again?"""
+    finish(with_progress(lambda show: measure_replug(tries, seed, show)), out)

@@ -2,32 +2,94 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated, Any, TypedDict, cast, get_args
 
 import typer
 
+from benchmarks.bench import CACHE
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
 
-Data = Annotated[list[str], typer.Option(help="NAME=FOLDER[#odd|#even|#tune], or belt.")]
-Judges = Annotated[
-    list[str],
-    typer.Option(
-        help="Checkpoint, NAME=FILE.tflite or .keras[,crop=F][,index=FILE][,report-only]."
-    ),
-]
+OUTPUT = Path("runs/bench")
+"""Where results are written unless told, relative to the root of the source tree: not where the
+committed ones lie, which a shorter run would spoil."""
+
 Checkpoint = Annotated[str, typer.Option(help="Name or folder.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Pictures of each set.")]
-Seed = Annotated[int, typer.Option(help="Chooses the pictures and resamples.")]
-FitName = Annotated[str, typer.Option(help="crop, squash or pad.")]
+TuneLimit = Annotated[
+    int | None, typer.Option(min=1, help="Pictures of each tuning set; as --limit.")
+]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes; one for each core by default.")
 ]
-CacheFolder = Annotated[Path, typer.Option(help="Folder of what was done before.")]
 Out = Annotated[Path, typer.Option(help="JSON; the plot lies beside it.")]
+
+
+class PlanFields(TypedDict):
+    """What every `Plan` has, to make one of."""
+
+    data: tuple[str, ...]
+    judges: tuple[str, ...]
+    limit: int | None
+    seed: int
+    fit: Fit
+    cache: Path
+    num_processes: int
+
+
+def read_plan_options(
+    data: Annotated[list[str], typer.Option(help="NAME=FOLDER[#odd|#even|#tune], or belt.")],
+    judge: Annotated[
+        list[str],
+        typer.Option(
+            help="Checkpoint, NAME=FILE.tflite or .keras[,crop=F][,index=FILE][,report-only]."
+        ),
+    ],
+    limit: Limit = None,
+    seed: Annotated[int, typer.Option(help="Chooses the pictures and resamples.")] = 0,
+    fit: Annotated[str, typer.Option(help="crop, squash or pad.")] = "crop",
+    workers: Workers = None,
+    cache: Annotated[Path, typer.Option(help="Folder of what was done before.")] = CACHE,
+) -> PlanFields:
+    """Return what the options say that all measurements on pictures have.
+
+    Raises:
+        ConfigError: There is no such way to make pictures square.
+    """
+    return PlanFields(
+        data=tuple(data),
+        judges=tuple(judge),
+        limit=limit,
+        seed=seed,
+        fit=check_fit(fit),
+        cache=cache,
+        num_processes=count_processes(workers),
+    )
+
+
+def with_plan_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `read_plan_options` before its own.
+
+    Args:
+        command: Takes the `PlanFields`, then its own options.
+    """
+    shared = inspect.signature(read_plan_options, eval_str=True).parameters
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    options = [each.replace(kind=each.KEYWORD_ONLY) for each in (*shared.values(), *own)]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        fields = read_plan_options(**{name: given.pop(name) for name in shared})
+        command(fields, **given)
+
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in options}
+    return run
 
 
 def check_fit(fit: str) -> Fit:

@@ -59,6 +59,7 @@ def draw_files(
     except ModuleNotFoundError as error:
         raise ConfigError("plots need Matplotlib: pip install 'pnc[dev]'") from error
     paths = [beside.with_suffix(suffix) for suffix in suffixes]
+    beside.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.hashsalt": "pnc"}):
         figure = Figure()
         FigureCanvasAgg(figure)

@@ -226,7 +226,7 @@ def belt(run: RunOption = Path("runs/belt"), out: OutOption = None, seed: SeedOp
 @app.command()
 def speed(
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path(
-        "benchmarks/results/training_speed.json"
+        "runs/bench/training_speed.json"
     ),
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of each architecture.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 4,

@@ -40,7 +40,8 @@ from training.progress import CountProgress
 from training.recipe import BELT, Recipe, rename_classes
 from training.report.gather import measure_pictures, pick_examples, summarise
 from training.report.page import render_page
-from training.run import Run, open_pictures
+from training.run import Run
+from training.run_pictures import open_pictures
 from training.start import DEFAULT_START, open_start
 from training.verify import verify_export
 
@@ -254,7 +255,7 @@ def _export(run: Run, out: Path) -> dict[str, Any]:
                 return record
     logger.info("stage export")
     run.export(out)
-    pictures = Subset(run.data, run.reported[:VERIFIED_PICTURES])
+    pictures = run.pictures.subset(run.pictures.reported[:VERIFIED_PICTURES])
     verification = verify_export(
         Checkpoint.load(out), run.distill(), run.finetune(), pictures[:VERIFIED_PICTURES]
     )
@@ -274,7 +275,7 @@ def _report(
     clock: Clock,
 ) -> Outcome:
     logger.info("stage report")
-    data, reported = run.data, run.reported
+    data, reported = run.pictures.data, run.pictures.reported
     pictures = Subset(data, reported)
     records = measure_pictures(
         order.run / "report",
@@ -293,7 +294,7 @@ def _report(
         "hours": order.hours,
         "verification": verification,
         "sizes": {name: (order.out / name).stat().st_size for name in MODEL_FILES},
-        "results": summarise(records, run.class_names),
+        "results": summarise(records, run.pictures.class_names),
         "used_s": round(clock.used(), 1),
     }
     facts = dict(json.loads(json.dumps(found)))

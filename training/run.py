@@ -19,7 +19,6 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import PLAN
 from pnc.codec.codec import Codec
@@ -29,41 +28,22 @@ from training.autoencoder import Autoencoder, AutoencoderConfig, train_autoencod
 from training.cache import CACHE_FOLDER
 from training.classifier import ClassifierConfig, teacher_targets, train_classifier
 from training.curves import draw_curves
-from training.data import Data, open_data
+from training.data import Data
 from training.decoded import decode_pictures
 from training.export import export_checkpoint, seal_card
 from training.files import digest, load_keras, only_process, read_json, save_keras, write_json
 from training.importance import measure_scales
 from training.losses import Judge
 from training.measure import measure_checkpoint
-from training.pictures import Joined, Pictures, Subset
+from training.pictures import Joined
 from training.progress import CountProgress, last_evaluation, stage_seconds
 from training.published import export_published
-from training.recipe import Recipe, rename_classes, without_folders
+from training.recipe import Recipe, without_folders
+from training.run_pictures import RunPictures
 
 logger = logging.getLogger(__name__)
 
 STAGES = ("classifier", "pretrain", "distill", "finetune", "export")
-
-
-def open_pictures(recipe: Recipe, cache: Path = CACHE_FOLDER) -> Data:
-    """The pictures of a recipe.
-
-    Args:
-        recipe: says which.
-        cache: folder of the picture cache.
-
-    Raises:
-        ConfigError: they cannot be used, see :func:`training.data.open_data`.
-    """
-    return open_data(
-        recipe.data,
-        fit=recipe.fit,
-        extra=recipe.extra,
-        exclude=recipe.exclude,
-        folder=cache,
-        on_progress=CountProgress(f"{recipe.name}: pictures"),
-    )
 
 
 class Pace(Protocol):
@@ -101,8 +81,7 @@ class Run:
     ) -> None:
         self.recipe = recipe
         self.folder = folder
-        self._data = data
-        self._cache = cache
+        self.pictures = RunPictures(recipe, folder, data, cache)
         self._pace = pace
         self._check_same_recipe()
 
@@ -118,59 +97,6 @@ class Run:
                     "see recipe.json); give another --run folder or delete it"
                 )
         write_json(path, mine)
-
-    @cached_property
-    def data(self) -> Data:
-        """The pictures.
-
-        Raises:
-            ConfigError: they cannot be used, or they have other classes than when the run began.
-        """
-        data = open_pictures(self.recipe, self._cache) if self._data is None else self._data
-        path = self.folder / "classes.json"
-        if not path.exists():
-            write_json(path, {"classes": data.classes})
-        begun = read_json(path, "delete it").get("classes", ())
-        changed = sorted(set(begun) ^ set(data.classes))
-        if changed:
-            raise ConfigError(
-                f"{self.folder}: the run began with other classes ({', '.join(changed[:5])} came "
-                "or went); give another --run folder or delete it"
-            )
-        return data
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, renamed as the recipe says.
-
-        Raises:
-            ConfigError: a renaming names no class.
-        """
-        return rename_classes(self.recipe, self.data.classes)
-
-    def _labels(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        return self.data.labels[indices].astype(np.int64)
-
-    @cached_property
-    def _train(self) -> NDArray[np.int64]:
-        """Labeled training pictures in a mixed order, so that any beginning is a sample of all."""
-        return np.random.default_rng(self.recipe.seed).permutation(self.data.train)
-
-    @cached_property
-    def reported(self) -> NDArray[np.int64]:
-        """Pictures of the reported split, in a mixed order."""
-        return np.random.default_rng(self.recipe.seed).permutation(self.data.val)
-
-    @cached_property
-    def _all_train(self) -> Pictures:
-        everything = np.concatenate([self.data.train, self.data.extra])
-        return Subset(self.data, np.random.default_rng(self.recipe.seed).permutation(everything))
-
-    @cached_property
-    def _tune(self) -> Pictures:
-        return Subset(
-            self.data, np.random.default_rng(self.recipe.seed).permutation(self.data.tune)[:128]
-        )
 
     @cached_property
     def _teacher(self) -> keras.Model | None:
@@ -204,15 +130,16 @@ class Run:
         path = self.folder / "classifier" / "classifier.keras"
         if not path.exists():
             teacher = None
-            pictures = Subset(self.data, self._train)
+            pictures, data = self.pictures, self.pictures.data
+            train = pictures.subset(pictures.train)
             if self._teacher:
-                teacher = teacher_targets(self._teacher, pictures)
+                teacher = teacher_targets(self._teacher, train)
             model, _ = train_classifier(
-                pictures,
-                self._labels(self._train),
-                Subset(self.data, self.data.tune),
-                self._labels(self.data.tune),
-                len(self.data.classes),
+                train,
+                pictures.labels(pictures.train),
+                pictures.subset(data.tune),
+                pictures.labels(data.tune),
+                len(data.classes),
                 self._classifier_config("classifier"),
                 teacher=teacher,
                 initial=Path(self.recipe.initial) if self.recipe.initial else None,
@@ -235,9 +162,9 @@ class Run:
     def _begin_autoencoder(self) -> Autoencoder:
         recipe = self.recipe
         if not recipe.initial_autoencoder:
-            return Autoencoder.fresh(recipe.architecture, self._all_train, recipe.seed)
+            return Autoencoder.fresh(recipe.architecture, self.pictures.all_train, recipe.seed)
         autoencoder = Autoencoder.load(Path(recipe.initial_autoencoder))
-        autoencoder.fit_plan(self._all_train)
+        autoencoder.fit_plan(self.pictures.all_train)
         return autoencoder
 
     def distill(self) -> Autoencoder:
@@ -251,8 +178,10 @@ class Run:
             judge = Judge(self._teacher or self.classifier(), *others)
             scales = None
             if autoencoder.architecture.tells_received:
-                scales = measure_scales(autoencoder, judge, self._all_train, self.recipe.seed)
-            autoencoder.fit_plan(self._all_train, scales)
+                scales = measure_scales(
+                    autoencoder, judge, self.pictures.all_train, self.recipe.seed
+                )
+            autoencoder.fit_plan(self.pictures.all_train, scales)
             self._train_autoencoder(
                 autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
             )
@@ -277,7 +206,13 @@ class Run:
             patience=self.recipe.patience,
             seed=self.recipe.seed,
         )
-        train_autoencoder(autoencoder, self._all_train, config, judge=judge, tune_images=self._tune)
+        train_autoencoder(
+            autoencoder,
+            self.pictures.all_train,
+            config,
+            judge=judge,
+            tune_images=self.pictures.tune,
+        )
 
     def finetune(self) -> keras.Model:
         """The classifier on decoded and undamaged pictures (arXiv 2310.05306, stage 3)."""
@@ -287,21 +222,22 @@ class Run:
         if not path.exists():
             start = self.folder / "classifier" / "classifier.keras"
             self.classifier()
-            chosen = self._train[: self.recipe.finetune_pictures]
-            names = (self.data.names[index] for index in chosen)
+            pictures, data = self.pictures, self.pictures.data
+            chosen = pictures.train[: self.recipe.finetune_pictures]
+            names = (data.names[index] for index in chosen)
             decoded = decode_pictures(
                 self.distill(),
-                Subset(self.data, chosen),
+                pictures.subset(chosen),
                 self.folder / "finetune" / "decoded.npy",
                 seed=self.recipe.seed,
                 identity=digest([*names, *self.results()[1:]]),
             )
             model, _ = train_classifier(
-                Joined([Subset(self.data, self._train), decoded]),
-                np.concatenate([self._labels(self._train), self._labels(chosen)]),
-                Subset(self.data, self.data.tune),
-                self._labels(self.data.tune),
-                len(self.data.classes),
+                Joined([pictures.subset(pictures.train), decoded]),
+                np.concatenate([pictures.labels(pictures.train), pictures.labels(chosen)]),
+                pictures.subset(data.tune),
+                pictures.labels(data.tune),
+                len(data.classes),
                 self._classifier_config("finetune"),
                 initial=start,
             )
@@ -323,14 +259,14 @@ class Run:
     def export(self, out: Path) -> None:
         """Write the checkpoint folder and measure it on reported pictures."""
         recipe = self.recipe
-        indices = self.reported[: recipe.report_pictures]
-        reported = Subset(self.data, indices)
+        indices = self.pictures.reported[: recipe.report_pictures]
+        reported = self.pictures.subset(indices)
         stages = [self.folder / stage for stage in STAGES[:-1]]
         if recipe.architecture == "rtss23":
             export_published(
                 out,
                 self.distill(),
-                images=self._all_train,
+                images=self.pictures.all_train,
                 reported=reported,
                 card=self._card(),
             )
@@ -342,15 +278,15 @@ class Run:
             name=recipe.name,
             autoencoder=autoencoder,
             classifier=classifier,
-            classes=self.class_names,
-            images=self._all_train,
+            classes=self.pictures.class_names,
+            images=self.pictures.all_train,
             fit=recipe.fit,
         )
         draw_curves(stages, out / "curves.png")
         figures = measure_checkpoint(
             Codec.load(out),
             reported,
-            self._labels(indices),
+            self.pictures.labels(indices),
             on_progress=CountProgress(f"{recipe.name}: measured"),
         )
         seal_card(out, {**self._card(), "accuracy": figures, "encoder_parity": asdict(parity)})
@@ -358,12 +294,13 @@ class Run:
 
     def _card(self) -> dict[str, Any]:
         """What is known of the training."""
+        data = self.pictures.data
         return {
             "data": {
-                "name": Path(self.data.name).name,
-                "training_pictures": len(self.data.train),
-                "unlabeled_pictures": len(self.data.extra),
-                "skipped_pictures": len(self.data.skipped),
+                "name": Path(data.name).name,
+                "training_pictures": len(data.train),
+                "unlabeled_pictures": len(data.extra),
+                "skipped_pictures": len(data.skipped),
             },
             "recipe": without_folders(self.recipe),
             "history": {stage: last_evaluation(self.folder / stage) for stage in STAGES[:-1]},

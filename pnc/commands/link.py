@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pnc.commands.link_measure import LinkProbe
     from pnc.transport.links.base import Link
     from pnc.transport.links.channel import ChannelConfig
-    from pnc.transport.links.pty_radio import DirectionStatistics
+    from pnc.transport.links.radio import Radio
     from pnc.transport.links.trace import RateTrace
 
 __all__ = ["app"]
@@ -55,12 +55,6 @@ LossOption = Annotated[float, typer.Option(help="Probability that a radio packet
 BitErrorOption = Annotated[float, typer.Option(help="Probability that a bit is flipped.")]
 UrlArgument = Annotated[str, typer.Argument(metavar="URL", help="The link, as in docs/links.md.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
-
-
-class _Radio(Protocol):
-    def run(self, until: float) -> None: ...
-
-    def statistics(self) -> dict[str, DirectionStatistics]: ...
 
 
 @app.callback()
@@ -312,7 +306,7 @@ def _channels(
     return forward, back
 
 
-def _run(radio: _Radio, seconds: float | None) -> None:
+def _run(radio: Radio, seconds: float | None) -> None:
     start = time.monotonic()
     end = None if seconds is None else start + seconds
     tick = start

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from pnc.errors import LinkError, LinkLostError
 from pnc.transport.links.base import Link
 from pnc.transport.links.channel import Channel, ChannelConfig
-from pnc.transport.links.pty_radio import DirectionStatistics
+from pnc.transport.links.radio import DirectionStatistics, Radio
 
 __all__ = ["LinkRadio"]
 
@@ -64,7 +63,7 @@ class _Direction:
         self._changed.wait(WAKE_S if due is None else max(0.0, min(due - now, WAKE_S)))
 
 
-class LinkRadio:
+class LinkRadio(Radio):
     """Two links with a channel each way between them; a link that is lost is opened again.
 
     Args:
@@ -116,17 +115,6 @@ class LinkRadio:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-
-    def __enter__(self) -> LinkRadio:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _serve(
         self, first: Link, reopen: Callable[[], Link], away: _Direction, here: _Direction

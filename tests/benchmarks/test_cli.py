@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from benchmarks.cli import main
+from benchmarks.cli import PHOTOGRAPHS, app, main
+from benchmarks.kinds import RESULTS
+from benchmarks.options import OUTPUT
 
 
 def run(*arguments: object) -> int:
@@ -48,3 +52,45 @@ def test_what_fails_says_so_in_one_line(
 ) -> None:
     assert run(*words.split()) == status
     assert line in capsys.readouterr().err
+
+
+def test_a_run_leaves_the_committed_results_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    RESULTS.mkdir(parents=True)
+    (RESULTS / "late.json").write_text("committed", encoding="utf-8")
+    assert run("late", "--links", "serial", "--pictures", 1, "--workers", 0) == 0
+    assert [path.name for path in RESULTS.iterdir()] == ["late.json"]
+    assert (RESULTS / "late.json").read_text(encoding="utf-8") == "committed"
+    assert {path.name for path in OUTPUT.iterdir()} == {"late.json", "late.png", "late.svg"}
+    assert f"results in {OUTPUT / 'late.json'}" in capsys.readouterr().err
+
+
+def test_every_command_that_measures_writes_into_the_folder_for_runs() -> None:
+    commands: Any = typer.main.get_command(app)
+    defaults = {
+        name: option.default
+        for name, command in commands.commands.items()
+        for option in command.params
+        if option.name == "out"
+    }
+    assert defaults.pop("all") == OUTPUT
+    assert set(commands.commands) - set(defaults) == {"all", "plot", "table"}
+    assert {Path(out).parent for out in defaults.values()} == {OUTPUT}
+
+
+def test_make_bench_replaces_the_committed_results() -> None:
+    makefile = Path(__file__).resolve().parents[2] / "Makefile"
+    command = f"python -m benchmarks all --out {RESULTS}\n"
+    assert command in makefile.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_all_writes_into_the_folder_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PHOTOGRAPHS, raising=False)
+    assert run("all", "--limit", 1, "--out", tmp_path) == 0
+    expected = {"rate_accuracy_belt.json", "gallery.png", "cost_belt.json", "cost.json"}
+    assert expected <= {path.name for path in tmp_path.iterdir()}

@@ -26,5 +26,6 @@ def test_every_codec_is_shown_at_every_budget(
     assert "2,048 B: gear" in titles
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert texts == ["PNC, belt", "WebP, method 6", "AVIF, container stripped"]
-    assert main(["gallery", "--out", str(tmp_path / "look.png")]) == 0
-    assert (tmp_path / "look.png").is_file()
+    out = tmp_path / "new" / "look.png"
+    assert main(["gallery", "--out", str(out)]) == 0
+    assert out.is_file()

@@ -107,3 +107,6 @@ def test_speed_writes_what_it_measured(tmp_path: Path, monkeypatch: pytest.Monke
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads(out.read_text()) == {"n": 2, "b": 1}
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["speed"]).exit_code == 0
+    assert Path("runs/bench/training_speed.json").is_file()

@@ -14,7 +14,7 @@ from training.autoencoder import Autoencoder
 from training.classifier import Phase
 from training.files import load_keras
 from training.recipe import Recipe
-from training.run import STAGES, Run, open_pictures, run_stages
+from training.run import STAGES, Run, run_stages
 
 
 def snapshot(folder: Path) -> dict[Path, int]:
@@ -72,7 +72,7 @@ def test_the_teacher_judges_and_helps(
     run = Run(recipe, tmp_path / "run", cache=tiny_run.cache)
     (tmp_path / "run" / "classifier").mkdir()
     run.classifier()
-    assert seen["teacher"].shape == (len(run.data.train), 3)
+    assert seen["teacher"].shape == (len(run.pictures.data.train), 3)
     assert seen["initial"] == teacher
     weights = tmp_path / "run" / "pretrain" / "weights"
     weights.parent.mkdir()
@@ -81,17 +81,6 @@ def test_the_teacher_judges_and_helps(
     monkeypatch.setattr(Autoencoder, "load", loaded.append)
     run.distill()
     assert loaded == [weights]
-
-
-def test_a_run_keeps_its_classes(tiny_run: Any, tmp_path: Path) -> None:
-    data = open_pictures(tiny_run.recipe, tiny_run.cache)
-    assert Run(tiny_run.recipe, tmp_path, data=data).data is data
-    other = replace(data, classes=(*data.classes[:-1], "unicorn"))
-    with pytest.raises(ConfigError, match=r"other classes \(.*unicorn.*came or went") as caught:
-        _ = Run(tiny_run.recipe, tmp_path, data=other).data
-    assert "\n" not in str(caught.value)
-    fewer = replace(data, train=data.train[1:])
-    assert Run(tiny_run.recipe, tmp_path, data=fewer).data is fewer
 
 
 def test_a_run_has_one_process_at_a_time(

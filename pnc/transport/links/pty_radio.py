@@ -14,28 +14,16 @@ import threading
 import time
 import tty
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from pnc.errors import LinkError
 from pnc.transport.links.channel import Channel, ChannelConfig
+from pnc.transport.links.radio import DirectionStatistics, Radio
 
-__all__ = ["DirectionStatistics", "PtyRadio"]
+__all__ = ["PtyRadio"]
 
 WAKE_S = 0.05
 """The loop looks at ``stop`` at least this often."""
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionStatistics:
-    """What one direction has done since the radio was made, bytes."""
-
-    bytes_in: int
-    bytes_out: int
-    bytes_overrun: int
-    trace_bytes: int
-    """What the trace would have let through if there had always been something to send."""
 
 
 class _Direction:
@@ -66,7 +54,7 @@ class _Direction:
         return DirectionStatistics(channel.bytes_in, channel.bytes_out, self.overrun, capacity)
 
 
-class PtyRadio:
+class PtyRadio(Radio):
     """Two pseudo-terminals with a channel each way between them.
 
     Args:
@@ -148,17 +136,6 @@ class PtyRadio:
         for link in self._symlinks:
             link.unlink(missing_ok=True)
         self._symlinks.clear()
-
-    def __enter__(self) -> PtyRadio:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open_terminal(self, link: str | os.PathLike[str] | None) -> tuple[int, str]:
         master, slave = os.openpty()
