@@ -11,6 +11,7 @@ OUT ?= demo-output
 
 RUN_STAMP := $(VENV)/.installed-run
 ALL_STAMP := $(VENV)/.installed-all
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 DECLARED := pyproject.toml constraints.txt tools/environment.sh
 
 .DEFAULT_GOAL := help
@@ -34,11 +35,11 @@ demo: $(RUN_STAMP)  ## Camera, jammed radio and edge server at work on this mach
 	$(BIN)/pnc demo --seconds $(SECONDS) --jamming $(JAMMING) --out $(OUT) $(if $(DATA),--data "$(DATA)")
 
 test: lint  ## Lint, types, all tests but the slow ones, coverage gates
-	$(BIN)/python -m pytest --cov --cov-report=json:.coverage.json --cov-report=
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=json:.coverage.json --cov-report=
 	$(BIN)/python tools/coverage_gates.py .coverage.json
 
 test-fast: $(ALL_STAMP)  ## The tests that start no processes, without coverage
-	$(BIN)/python -m pytest -m "not slow and not e2e"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not e2e"
 
 test-slow: $(ALL_STAMP)  ## The slow tests only: minutes each
 	$(BIN)/python -m pytest -m slow --timeout 1800

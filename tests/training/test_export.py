@@ -107,7 +107,7 @@ def test_a_finished_run_tells_of_itself(tiny_run: Any) -> None:
     assert card["encoder_parity"]["largest"] <= 1
     assert card["data"] == {
         "name": "photos",
-        "training_pictures": len(tiny_run.open().data.train),
+        "training_pictures": len(tiny_run.open().pictures.data.train),
         "unlabeled_pictures": 0,
         "skipped_pictures": 0,
     }
