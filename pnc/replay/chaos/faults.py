@@ -94,7 +94,7 @@ def draw_faults(duration_s: float, seed: int, mean_gap_s: float) -> Iterator[Fau
     """Draw faults of all kinds; they begin at random, so some overlap.
 
     Args:
-        duration_s: None begins after this, seconds.
+        duration_s: None lasts beyond this, seconds.
         seed: Same seed, same faults.
         mean_gap_s: From the beginning of one to the beginning of the next, seconds.
 
@@ -107,7 +107,7 @@ def draw_faults(duration_s: float, seed: int, mean_gap_s: float) -> Iterator[Fau
     start_s = 0.0
     while (start_s := start_s + source.expovariate(1 / mean_gap_s)) < duration_s:
         kind = source.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-        yield Fault(kind, start_s, source.uniform(*DURATIONS_S[kind]))
+        yield Fault(kind, start_s, min(source.uniform(*DURATIONS_S[kind]), duration_s - start_s))
 
 
 @cache
