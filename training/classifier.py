@@ -26,6 +26,7 @@ from training.loop import (
     fit,
     shuffled_indices,
 )
+from training.normalisation import with_fused_normalisation
 from training.pictures import Pictures
 from training.towers import in_towers
 
@@ -72,7 +73,8 @@ class ClassifierConfig:
     seed: int = 0
     """Seed of initial weights, order and augmentation."""
     patience: int = 0
-    """Evaluations (eight a run) without a better score after which it stops early; 0: never."""
+    """Evaluations (eight a run) without a better score after which it stops early; 0: never, and
+    four evaluations."""
     max_seconds: float = float("inf")
     """Wall-clock budget, seconds."""
 
@@ -123,7 +125,8 @@ def build_classifier(num_classes: int) -> keras.Model:
     pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(trunk.output)
     x = keras.layers.Dropout(0.2, name="top_dropout")(pooled)
     probabilities = keras.layers.Dense(num_classes, activation="softmax", name="predictions")(x)
-    return keras.Model(trunk.input, probabilities, name="efficientnetb0")
+    classifier = keras.Model(trunk.input, probabilities, name="efficientnetb0")
+    return with_fused_normalisation(classifier)
 
 
 def ease_start(classifier: keras.Model) -> None:
@@ -187,7 +190,7 @@ class ClassifierTrainer(keras.Model):
             pooled, probabilities = self.trunk(part, training=training)
             return (probabilities, self.imitate(pooled)) if self.imitate else (probabilities,)
 
-        return in_towers(tower, pictures) if training else tower(pictures)
+        return in_towers(tower, pictures)
 
     def compute_loss(
         self,
@@ -246,11 +249,12 @@ def batches(
     return make, ends
 
 
-def accuracy(classifier: keras.Model, images: Pictures, labels: NDArray[np.int64]) -> float:
+def accuracy(trainer: ClassifierTrainer, images: Pictures, labels: NDArray[np.int64]) -> float:
     """Top-1 accuracy on whole pictures at their full size."""
     right = 0
     for start in range(0, len(images), 32):
-        probabilities = classifier.predict_on_batch(images[start : start + 32].astype(np.float32))
+        batch = images[start : start + 32].astype(np.float32)
+        probabilities, *_ = trainer.predict_on_batch(batch)
         right += int((np.argmax(probabilities, -1) == labels[start : start + 32]).sum())
     return right / len(images)
 
@@ -320,8 +324,8 @@ def train_classifier(
             config.run_dir,
             max_seconds=config.max_seconds,
             patience=config.patience,
-            evaluate_every=max(1, num_steps // 8),
+            evaluate_every=max(1, num_steps // (8 if config.patience else 4)),
         ),
-        evaluate=lambda: {"score": accuracy(classifier, tune_images, tune_labels)},
+        evaluate=lambda: {"score": accuracy(trainer, tune_images, tune_labels)},
     )
     return classifier, state

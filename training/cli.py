@@ -60,6 +60,9 @@ class Loss(StrEnum):
 
 def _prepare() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.towers import share_cores
+
+    share_cores()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)

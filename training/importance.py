@@ -9,7 +9,8 @@ roots are taken, half way to equal scales: gradients speak of small errors, stre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -59,28 +60,34 @@ def measure_scales(
     shape = autoencoder.architecture.grid
     if keras.backend.backend() != "tensorflow":
         return np.ones(shape, np.float32)
+    gradient = _gradient_function(autoencoder, judge)
     weights = np.zeros(shape)
     rng = np.random.default_rng([seed, 4])
     count = min(IMPORTANCE_PICTURES, len(images)) // BATCH_SIZE * BATCH_SIZE
     for start in range(0, count, BATCH_SIZE):
         pictures = images[start : start + BATCH_SIZE].astype(np.float32)
         num_bytes = float(np.exp(rng.uniform(*np.log(BUDGETS))))
-        weights += np.square(_gradient(autoencoder, judge, pictures, num_bytes)).sum(axis=0)
+        cuts = autoencoder.cuts.at(num_bytes, BATCH_SIZE)
+        weights += np.square(np.asarray(gradient(pictures, cuts))).sum(axis=0)
     return scales_of(weights)
 
 
-def _gradient(
-    autoencoder: Autoencoder, judge: Judge, pictures: NDArray[np.float32], num_bytes: float
-) -> NDArray[np.float32]:
+def _gradient_function(
+    autoencoder: Autoencoder, judge: Judge
+) -> Callable[[NDArray[np.float32], NDArray[np.float32]], Any]:
+    """Pictures and cuts -> gradients of the summed loss at what arrived, as one graph."""
     import tensorflow as tf
 
-    cuts = autoencoder.cuts.at(num_bytes, len(pictures))
-    restored, received = autoencoder.cuts.drop(autoencoder.encoder(pictures), cuts)
-    with tf.GradientTape() as tape:
-        tape.watch(restored)
-        decoded = keras.ops.clip(autoencoder.decoder([restored, received]), 0.0, 255.0)
-        loss = judge.features(pictures, decoded)["loss"] * len(pictures)
-    return np.asarray(tape.gradient(loss, restored), np.float32)
+    def gradient(pictures: Any, cuts: Any) -> Any:
+        restored, received = autoencoder.cuts.drop(autoencoder.encoder(pictures), cuts)
+        with tf.GradientTape() as tape:
+            tape.watch(restored)
+            decoded = keras.ops.clip(autoencoder.decoder([restored, received]), 0.0, 255.0)
+            loss = judge.features(pictures, decoded)["loss"] * BATCH_SIZE
+        return tape.gradient(loss, restored)
+
+    compiled: Callable[[NDArray[np.float32], NDArray[np.float32]], Any] = tf.function(gradient)
+    return compiled
 
 
 def scales_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from pnc.codec.image import SIZE
+from training.normalisation import fold_normalisation
 from training.towers import in_towers
 from training.views import look
 
@@ -36,8 +37,7 @@ class Judge:
 
     def __init__(self, *classifiers: keras.Model) -> None:
         self.models = []
-        for classifier in classifiers:
-            classifier.trainable = False
+        for classifier in map(fold_normalisation, classifiers):
             model = keras.Model(classifier.input, [*middle_layers(classifier), classifier.output])
             model.trainable = False
             self.models.append(model)

@@ -8,6 +8,7 @@ Batch normalisation then sees the statistics of its own part.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,18 @@ from keras import ops
 
 NUM_TOWERS = 1 if keras.backend.backend() == "jax" else 2
 """The same on every machine, so that a run is the same; XLA schedules JAX by itself."""
+
+
+def share_cores() -> None:
+    """Give each tower its share of the cores, before TensorFlow begins to work.
+
+    Operations that share all cores wait for each other: on two of them a training step of
+    EfficientNetB0 takes 0.7 of the time if each operation keeps to one. What is set already in the
+    environment stays.
+    """
+    cores = os.cpu_count() or 1
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, cores // NUM_TOWERS)))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(cores))
 
 
 def in_towers(function: Callable[..., Any], *inputs: Any) -> Any:

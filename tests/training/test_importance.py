@@ -31,7 +31,7 @@ def test_the_judge_is_asked(
     lite: Autoencoder, small_classifier: Any, pictures: NDArray[np.uint8]
 ) -> None:
     scales = measure_scales(lite, Judge(small_classifier), pictures)
-    assert scales.shape == (16, 16, 64)
+    assert scales.shape == lite.architecture.grid
     assert scales.std() > 0.01
     lite.fit_plan(pictures, scales)
     assert np.array_equal(lite.fitted.plan.grid.scale, scales)

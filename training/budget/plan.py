@@ -112,7 +112,7 @@ def expected_times(
     recipe: Recipe, speeds: Speeds, num_train: int, num_tune: int
 ) -> dict[str, StageTime]:
     """Seconds of each stage of a recipe."""
-    looks = 9 * num_tune * speeds.look_s
+    looks = (9 if recipe.patience else 5) * num_tune * speeds.look_s
     ends = 3 * min(num_tune, 128) * (speeds.decode_s + speeds.look_s)
 
     def steps(phases: tuple[Phase, ...], count: int) -> float:
