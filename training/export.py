@@ -25,11 +25,18 @@ from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
 from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
 from pnc.codec.plan import plan_to_bytes
-from training.architectures import LITE_PATCH, PICTURE_SIZE, RTSS23_SCALE
+from training.architectures import PICTURE_SIZE, RTSS23_SCALE
 from training.autoencoder import Autoencoder
 from training.files import replacing
 from training.pictures import Pictures
 from training.plan import fit_plan
+from training.projection import (
+    COMPONENT_BIAS,
+    COMPONENT_GREY,
+    COMPONENT_KERNEL,
+    NUM_COMPONENTS,
+    SQUARE,
+)
 
 CALIBRATION_PICTURES = 64
 """Pictures that fix the ranges of the integer encoder's middle layers."""
@@ -59,16 +66,33 @@ class Parity:
     """Largest difference, steps."""
 
 
+class Saturating(layers.Layer):
+    """Pins a range to 0..``largest`` in eight bits, whatever the calibration pictures reach."""
+
+    def __init__(self, largest: float) -> None:
+        super().__init__()
+        self._largest = largest
+
+    def call(self, x: Any) -> Any:
+        """See the class."""
+        import tensorflow as tf
+
+        return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=self._largest)
+
+
 def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     """The trained encoder as plain convolutions: one raw picture -> ``symbol * 6 / 255``."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
     unit = 6.0 / 255.0
     if autoencoder.architecture.name == "lite":
         projection = autoencoder.encoder.get_layer("projection")
-        rows = np.asarray(projection.weights_int8()).reshape(LITE_PATCH, LITE_PATCH, 3, -1)
-        bias = autoencoder.architecture.zero_point - 127.5 * rows.sum((0, 1, 2))
-        last = layers.Conv2D(rows.shape[-1], LITE_PATCH, strides=LITE_PATCH, activation="relu6")
-        output = last(picture)
+        side = projection.squares
+        rows = np.asarray(projection.weights_int8()).reshape(side, side, NUM_COMPONENTS, -1)
+        bias = autoencoder.architecture.zero_point - COMPONENT_GREY @ rows.sum((0, 1))
+        start = layers.Conv2D(NUM_COMPONENTS, SQUARE, strides=SQUARE)
+        last = layers.Conv2D(rows.shape[-1], side, strides=side, activation="relu6")
+        output = last(Saturating(255.0)(start(picture)))
+        start.set_weights([COMPONENT_KERNEL, COMPONENT_BIAS])
         last.set_weights([rows * unit, bias * unit])
         return keras.Model(picture, output)
     first, second = (autoencoder.encoder.get_layer(name) for name in ("conv_1", "conv_2"))
@@ -87,14 +111,7 @@ def convert_encoder(autoencoder: Autoencoder, images: Pictures) -> bytes:
     import tensorflow as tf
 
     model = integer_encoder(autoencoder)
-
-    class Saturating(keras.layers.Layer):
-        """Pins the output range to 0..6, whatever the calibration pictures reach."""
-
-        def call(self, x: Any) -> Any:
-            return tf.quantization.fake_quant_with_min_max_args(x, min=0.0, max=6.0)
-
-    pinned = keras.Model(model.input, Saturating()(model.output))
+    pinned = keras.Model(model.input, Saturating(6.0)(model.output))
     converter = tf.lite.TFLiteConverter.from_keras_model(pinned)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     white, black = (

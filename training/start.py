@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from pnc.codec.checkpoint import Checkpoint
 from pnc.errors import CheckpointError, ConfigError
 from training import classifier as classifiers
-from training.architectures import ARCHITECTURES
+from training.architectures import ARCHITECTURES, build_lite_decoder
 from training.autoencoder import Autoencoder
+from training.carry_over import carry_over
 from training.export import encoder_parity
 from training.files import load_keras, read_json, save_keras, write_json
 from training.pictures import Pictures
+from training.projection import directions_of
 from training.tflite_weights import (
     fill_model,
     open_normalisation,
@@ -114,7 +116,7 @@ def _read_checkpoint(start: str, folder: Path, images: Pictures, architecture: s
             if part == "classifier":
                 save_keras(read_classifier(checkpoint, sample), path)
             else:
-                read_autoencoder(checkpoint, sample, architecture).save(path)
+                read_autoencoder(checkpoint, images, architecture).save(path)
             lines.append(f"start: {part} from checkpoint {checkpoint.name}")
             paths.append(path)
         except _MISFITS as error:
@@ -147,14 +149,15 @@ def read_classifier(checkpoint: Checkpoint, images: NDArray[np.uint8]) -> keras.
     return model
 
 
-def read_autoencoder(
-    checkpoint: Checkpoint, images: NDArray[np.uint8], architecture: str
-) -> Autoencoder:
+def read_autoencoder(checkpoint: Checkpoint, images: Pictures, architecture: str) -> Autoencoder:
     """Encoder and decoder of a checkpoint as Keras models, with a plan fitted to ``images``.
+
+    Where the encoder is of an older kind, another one takes its place, and the decoder goes on
+    behind that, see :mod:`training.carry_over`.
 
     Args:
         checkpoint: where they lie.
-        images: uint8 ``[n, 224, 224, 3]``.
+        images: training pictures, uint8 ``[n, 224, 224, 3]``.
         architecture: the one that is wanted.
 
     Raises:
@@ -164,19 +167,23 @@ def read_autoencoder(
     if checkpoint.architecture != architecture or architecture != "lite":
         raise CheckpointError(f"its architecture is {checkpoint.architecture}, not {architecture}")
     encoder, decoder = (checkpoint.read(f"{part}.tflite") for part in ("encoder", "decoder"))
+    kernels = [x.constants[0] for x in read_operations(encoder) if x.kind == "CONV_2D"]
+    if len(kernels) == 1:
+        old = build_lite_decoder(len(kernels[0]))
+        fill_model(old, read_operations(decoder))
+        return carry_over(encoder, ARCHITECTURES[architecture].zero_point, old, images)
+    _, rows = kernels
     autoencoder = Autoencoder(ARCHITECTURES[architecture])
+    directions = directions_of(rows.reshape(len(rows), -1).T)
     projection = autoencoder.encoder.get_layer("projection")
-    (convolution,) = (x for x in read_operations(encoder) if x.kind == "CONV_2D")
-    rows = convolution.constants[0]
-    directions = rows.reshape(len(rows), -1).T
-    directions = directions / np.linalg.norm(directions, axis=0)
     projection.directions.assign(directions * np.sqrt(len(directions)))
     fill_model(autoencoder.decoder, read_operations(decoder))
-    equal = encoder_parity(autoencoder, encoder, images).equal
+    sample = images[:NUM_PICTURES]
+    equal = encoder_parity(autoencoder, encoder, sample).equal
     if equal < MIN_AGREEMENT:
         raise CheckpointError(f"{equal:.0%} of its symbols only are those of the model")
-    difference = decoder_difference(autoencoder, decoder, images[:4])
+    difference = decoder_difference(autoencoder, decoder, sample[:4])
     if difference > MAX_GREY_LEVELS:
         raise CheckpointError(f"its decoder differs by {difference:.1f} grey levels")
-    autoencoder.fit_plan(images)
+    autoencoder.fit_plan(sample)
     return autoencoder
