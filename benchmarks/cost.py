@@ -36,13 +36,13 @@ RIVAL_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "webp": ("WEBP", {"quality": 20, "method": 6}),
     "avif": ("AVIF", {"quality": 35, "speed": 6, "max_threads": 1}),
 }
-"""Progressive JPEG as published; WebP and AVIF at qualities that give about 3 KB of a photograph."""
+"""Progressive JPEG as published; WebP and AVIF at qualities that give about 3 KB a photograph."""
 
 SHORT_BYTES = 1024
 """Length of the prefix that is decoded beside the whole stream."""
 
 LONG_BYTES = 4096
-"""Length of the prefix that is encoded beside the whole stream: the largest budget of the tables."""
+"""Length of the prefix that is encoded beside the whole stream: the tables' largest budget."""
 
 FIRST_PACKET_BYTES = 244
 """Size of the first packet: what BLE carries."""

@@ -60,7 +60,7 @@ def old_checkpoint(
         architecture="lite",
         fit=now.fit,
         classes=now.classes,
-        files=[file for file in now.files],
+        files=list(now.files),
     )
     return folder
 
