@@ -56,7 +56,7 @@ def _solve(given: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[n
     """The linear map that tells ``wanted`` from ``given`` best, both ``[n, ...]``."""
     gram = given.T @ given
     gram += _RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return np.linalg.solve(gram, given.T @ wanted)
+    return np.asarray(np.linalg.solve(gram, given.T @ wanted), np.float64)
 
 
 def _fill(
