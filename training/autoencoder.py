@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,12 @@ class Autoencoder:
         inputs = [restored, received] if self.architecture.tells_received else restored
         return self.decoder(inputs, training=training)
 
+    def compiled(self) -> Callable[[Any, Any], NDArray[np.float32]]:
+        """:meth:`reconstruct` for many batches with the plan of now: one graph, on all cores."""
+        trainer = AutoencoderTrainer(self, "mse", None)
+        trainer.compile(jit_compile=JIT_COMPILE)
+        return lambda pictures, cuts: trainer.predict_on_batch((pictures, cuts))
+
     def save(self, folder: Path) -> None:
         """Write weights and plan to ``folder``; a record comes last and says that all is there."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -304,14 +311,14 @@ def train_autoencoder(
             return {}
         figures = {}
         for num_bytes in (512, 1024, 2048):
-            losses = []
+            trainer.reset_metrics()
             for start in range(0, len(tune_images), 16):
                 x = tune_images[start : start + 16].astype(np.float32)
-                y = trainer.compute_loss(
-                    (x,), y_pred=trainer((x, autoencoder.cuts.at(num_bytes, len(x))))
+                means = trainer.test_on_batch(
+                    (x, autoencoder.cuts.at(num_bytes, len(x))), x[:, 0, 0, 0], return_dict=True
                 )
-                losses.append(float(y))
-            figures[f"loss_at_{num_bytes}"] = float(np.mean(losses))
+            figures[f"loss_at_{num_bytes}"] = float(means["loss"])
+        trainer.reset_metrics()
         return {"score": -sum(figures.values()), **figures}
 
     return fit(
@@ -322,7 +329,7 @@ def train_autoencoder(
             config.run_dir,
             max_seconds=config.max_seconds,
             patience=config.patience,
-            evaluate_every=max(1, config.num_steps // 8) if config.patience else 0,
+            evaluate_every=math.ceil(config.num_steps / 8) if config.patience else 0,
         ),
         evaluate=evaluate,
     )

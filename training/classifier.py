@@ -5,6 +5,7 @@ Source of the network: Tan, Le, "EfficientNet" (ICML 2019), as in Keras Applicat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -324,7 +325,7 @@ def train_classifier(
             config.run_dir,
             max_seconds=config.max_seconds,
             patience=config.patience,
-            evaluate_every=max(1, num_steps // (8 if config.patience else 4)),
+            evaluate_every=math.ceil(num_steps / (8 if config.patience else 4)),
         ),
         evaluate=lambda: {"score": accuracy(trainer, tune_images, tune_labels)},
     )

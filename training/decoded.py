@@ -44,6 +44,7 @@ def decode_pictures(
         if not part.exists():
             done = 0
         out = np.lib.format.open_memmap(part, "r+") if done else _make(part, len(pictures))
+        reconstruct = autoencoder.compiled()
         rng = np.random.default_rng([seed, 3])
         for start in range(0, len(pictures), BATCH_SIZE):
             size = min(BATCH_SIZE, len(pictures) - start)
@@ -51,8 +52,8 @@ def decode_pictures(
             if start < done:
                 continue
             batch = pictures[start : start + size].astype(np.float32)
-            decoded = np.asarray(autoencoder.reconstruct(batch, cuts))
-            out[start : start + size] = np.clip(np.rint(decoded), 0, 255).astype(np.uint8)
+            decoded = np.clip(np.rint(reconstruct(batch, cuts)), 0, 255)
+            out[start : start + size] = decoded.astype(np.uint8)
             out.flush()
             write_json(record, {"pictures": identity, "done": start + size})
         part.replace(path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.codec import Codec
+from training.on_cores import ThreadCodec, map_on_cores
 from training.pictures import Pictures
 
 BUDGETS = (256, 512, 1024, 2048, 4096)
@@ -15,7 +16,7 @@ BUDGETS = (256, 512, 1024, 2048, 4096)
 
 
 def measure_checkpoint(
-    codec: Codec,
+    folder: Path,
     pictures: Pictures,
     labels: NDArray[np.int64],
     *,
@@ -25,7 +26,7 @@ def measure_checkpoint(
     """Top-1 accuracy of the classifier on undamaged pictures and on streams cut at each budget.
 
     Args:
-        codec: an exported checkpoint.
+        folder: an exported checkpoint.
         pictures: those to report on.
         labels: their classes, ``[n]``.
         budgets: bytes.
@@ -34,18 +35,25 @@ def measure_checkpoint(
     Returns:
         ``{"n": ..., "undamaged": ..., "at_512_bytes": ..., ..., "mean_stream_bytes": ...}``.
     """
-    right = np.zeros(len(budgets) + 1)
-    total_bytes = 0
-    for index in range(len(pictures)):
-        pixels = pictures[index]
+    thread_codec = ThreadCodec(folder)
+
+    def look(index: int) -> tuple[int, list[bool]]:
+        """Bytes of a picture's stream; whether it is recognised whole and at each budget."""
+        codec, pixels = thread_codec(), pictures[index]
         stream = codec.encode(pixels)
-        total_bytes += len(stream)
         views = [pixels, *(codec.decode(stream[:budget]) for budget in budgets)]
-        right += [int(np.argmax(codec.classifier.probabilities(v))) == labels[index] for v in views]
+        found = (int(np.argmax(codec.classifier.probabilities(view))) for view in views)
+        return len(stream), [top == labels[index] for top in found]
+
+    right = np.zeros(len(budgets) + 1)
+    total_bytes, count = 0, len(pictures)
+    for done, (num_bytes, hits) in enumerate(map_on_cores(look, range(count)), 1):
+        total_bytes += num_bytes
+        right += hits
         if on_progress:
-            on_progress(index + 1, len(pictures))
-    count = len(pictures)
-    figures = {"n": float(count), "undamaged": right[0] / count}
-    for budget, hits in zip(budgets, right[1:], strict=True):
-        figures[f"at_{budget}_bytes"] = hits / count
+            on_progress(done, count)
+    undamaged, *shares = (right / count).tolist()
+    figures = {"n": float(count), "undamaged": undamaged}
+    for budget, share in zip(budgets, shares, strict=True):
+        figures[f"at_{budget}_bytes"] = share
     return {**figures, "mean_stream_bytes": total_bytes / count}

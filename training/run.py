@@ -21,7 +21,6 @@ import keras
 import numpy as np
 
 from pnc.codec.checkpoint import PLAN
-from pnc.codec.codec import Codec
 from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
 from training.autoencoder import Autoencoder, AutoencoderConfig, train_autoencoder
@@ -284,7 +283,7 @@ class Run:
         )
         draw_curves(stages, out / "curves.png")
         figures = measure_checkpoint(
-            Codec.load(out),
+            out,
             reported,
             self.pictures.labels(indices),
             on_progress=CountProgress(f"{recipe.name}: measured"),

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from pnc.codec.codec import Codec
 from training.measure import measure_checkpoint
 
 
@@ -29,12 +30,13 @@ class FakeCodec:
         return sure
 
 
-def test_accuracy_by_bytes() -> None:
+def test_accuracy_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pnc.codec.codec.Codec.load", lambda _folder: FakeCodec())
     pictures = np.stack([np.full((224, 224, 3), value, np.uint8) for value in (0, 1, 2, 3)])
     labels = np.array([0, 1, 2, 0])
     calls: list[tuple[int, int]] = []
     figures = measure_checkpoint(
-        cast("Codec", FakeCodec()),
+        Path("checkpoint"),
         pictures,
         labels,
         budgets=(256, 512),

@@ -9,7 +9,6 @@ import itertools
 import json
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.codec import Codec
 from pnc.errors import ConfigError
 from pnc.replay.baselines import Contender, open_family
 from training.files import write_text
+from training.on_cores import ThreadCodec
 from training.pictures import Pictures
 
 logger = logging.getLogger(__name__)
@@ -145,23 +144,15 @@ class _Worker:
         names: Sequence[str],
         contenders: dict[str, list[Contender]],
     ) -> None:
-        self._checkpoint = checkpoint
+        self._codec = ThreadCodec(checkpoint)
         self._pictures, self._labels, self._names = pictures, labels, names
         self._contenders = contenders
-        self._local = threading.local()
         manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
         hashes = sorted(manifest["files"].items())
         self.identity = f"{manifest['id']} {dict(hashes)['classifier.tflite'][:16]}"
 
-    @property
-    def _codec(self) -> Codec:
-        if not hasattr(self._local, "codec"):
-            self._local.codec = Codec.load(self._checkpoint)
-        codec: Codec = self._local.codec
-        return codec
-
     def measure(self, index: int, whole: bool) -> dict[str, Any]:
-        codec, label = self._codec, int(self._labels[index])
+        codec, label = self._codec(), int(self._labels[index])
         pixels = self._pictures[index]
 
         def see(view: NDArray[np.uint8]) -> list[float]:
