@@ -76,20 +76,22 @@ BELT = Recipe(
     name="belt",
     data="belt",
     phases=(
-        Phase(64, 6, min_area=0.9, jitter=0.0),
-        Phase(128, 5, min_area=0.7, jitter=0.1),
-        Phase(224, 1.5, min_area=0.8, jitter=0.1),
+        Phase(64, 3, min_area=0.5, jitter=0.0),
+        Phase(96, 5, min_area=0.35, jitter=0.1),
+        Phase(128, 2, min_area=0.35, jitter=0.1),
+        Phase(192, 0.6, min_area=0.5, jitter=0.1),
     ),
     turn=True,
     drop=False,
     classifier_learning_rate=6e-3,
     pretrain_steps=100,
-    distill_steps=500,
+    distill_steps=300,
     finetune_pictures=4000,
-    finetune_phases=(Phase(224, 0.4, min_area=0.8, jitter=0.1),),
-    finetune_learning_rate=1.5e-3,
+    finetune_phases=(Phase(192, 0.85, min_area=0.5, jitter=0.1),),
+    finetune_learning_rate=2e-3,
 )
-"""From nothing but a seed, in about an hour on two cores."""
+"""From nothing but a seed, in an hour on two cores. Crops down to a third of the picture show parts
+as large as they are at 224 pixels, at half the cost."""
 
 
 def rename_classes(recipe: Recipe, classes: Sequence[str]) -> tuple[str, ...]:
