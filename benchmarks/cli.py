@@ -47,7 +47,7 @@ from benchmarks.options import (
     parse_shares,
     with_plan_options,
 )
-from benchmarks.output import draw_files, read_json, write_between
+from benchmarks.output import draw_files, read_json, read_page, write_between
 from benchmarks.rate_accuracy import BUDGETS, CODECS, RateAccuracyPlan, measure_rate_accuracy
 from benchmarks.shipped import belt_plan, photograph_plan, photograph_sets
 from benchmarks.steps import BUDGETS as STEP_BUDGETS
@@ -201,21 +201,27 @@ def plot(
 
 @app.command()
 def table(
-    results: Annotated[list[Path] | None, typer.Argument(help="JSON files of results.")] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="JSON files of results; default: all that the page has a place for."),
+    ] = None,
     write: Annotated[
         Path | None, typer.Option(help="Page to write into, between the markers.")
     ] = None,
 ) -> None:
     """Print results as Markdown, or write them into a page between their markers."""
     for path in results or sorted(RESULTS.glob("*.json")):
-        content = read_json(path)
-        if results is None and schema_of(content) not in TABLES:
+        content, marker = read_json(path), path.stem.replace("_", "-")
+        if results is None and (
+            schema_of(content) not in TABLES
+            or (write is not None and f"<!-- {marker}:begin -->" not in read_page(write))
+        ):
             continue
         text = look_up(TABLES, content)(content)
         if write is None:
             typer.echo(f"{text}\n")
         else:
-            write_between(write, path.stem.replace("_", "-"), text)
+            write_between(write, marker, text)
 
 
 @app.command("all")
@@ -243,10 +249,10 @@ def run_all(
         rivals = [*installed_rivals(), *([PUBLISHED] if find_weights("rtss23") else [])]
         plan = photograph_plan(folder, ["photo"], rivals, num_pictures, processes)
         run(measure_rate_accuracy, plan, out / "rate_accuracy.json")
-    for name in sorted(known & {"belt", "photo"}):
-        data = "belt" if folder is None or name == "belt" else photograph_sets(folder)[0]
-        file_name = "cost.json" if name == "photo" else f"cost_{name}.json"
-        finish(measure_cost(name, data), out / file_name)
+    if "belt" in known:
+        finish(measure_cost("belt", "belt"), out / "cost_belt.json")
+    if folder is not None and "photo" in known:
+        finish(measure_cost("photo", photograph_sets(folder)[0]), out / "cost.json")
 
 
 def installed_rivals() -> list[str]:

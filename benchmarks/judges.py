@@ -205,7 +205,11 @@ def _convert(path: Path, cache: Path) -> Path:
         import keras
         import tensorflow
 
-        model = keras.models.load_model(path, compile=False)
+        try:
+            model = keras.models.load_model(path, compile=False)
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{path}: not a Keras model file ({reason}); give another") from error
         entry = keras.Input(model.input_shape[1:], batch_size=1)
         converter = tensorflow.lite.TFLiteConverter.from_keras_model(
             keras.Model(entry, model(entry))

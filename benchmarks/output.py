@@ -91,11 +91,19 @@ def write_between(path: Path, marker: str, text: str) -> None:
     Raises:
         ConfigError: It cannot be read, or lacks the markers.
     """
+    path.write_text(replace_between(read_page(path), marker, text), encoding="utf-8")
+
+
+def read_page(path: Path) -> str:
+    """Return the text of a page.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     try:
-        page = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    path.write_text(replace_between(page, marker, text), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

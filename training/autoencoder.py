@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import PLAN
 from pnc.codec.plan import plan_from_bytes, plan_to_bytes
+from pnc.errors import ConfigError, PncError
 from training.architectures import (
     ARCHITECTURES,
     PICTURE_SIZE,
@@ -40,7 +41,7 @@ from training.loop import (
 )
 from training.losses import Judge
 from training.pictures import Pictures
-from training.plan import FittedPlan, fit_plan
+from training.plan import FittedPlan, fit_plan, scale_within
 from training.towers import in_towers
 from training.views import random_views
 
@@ -119,6 +120,13 @@ class Autoencoder:
             scale = self._fitted.plan.grid.scale
         self._set_plan(fit_plan(symbols, self.architecture.zero_point, scale))
 
+    def fit_plan_within(
+        self, images: Pictures, scale: NDArray[np.float32], num_bytes: float
+    ) -> None:
+        """:meth:`fit_plan`, the scale smaller where whole streams would be longer on average."""
+        self.fit_plan(images, scale)
+        self.fit_plan(images, scale_within(self.fitted, num_bytes))
+
     def _set_plan(self, fitted: FittedPlan) -> None:
         self._fitted = fitted
         channels = self.architecture.grid[2]
@@ -175,7 +183,10 @@ class Autoencoder:
         return self.decoder(inputs, training=training)
 
     def compiled(self) -> Callable[[Any, Any], NDArray[np.float32]]:
-        """:meth:`reconstruct` for many batches with the plan of now: one graph, on all cores."""
+        """:meth:`reconstruct` for many batches with the plan of now: one graph, on all cores.
+
+        Clipped to 0..255, softly, as in training.
+        """
         trainer = AutoencoderTrainer(self, "mse", None)
         trainer.compile(jit_compile=JIT_COMPILE)
         return lambda pictures, cuts: trainer.predict_on_batch((pictures, cuts))
@@ -198,13 +209,25 @@ class Autoencoder:
 
     @classmethod
     def load(cls, folder: Path) -> Autoencoder:
-        """Read what :meth:`save` wrote."""
-        record = read_json(folder / "autoencoder.json", "train it again")
-        autoencoder = cls(ARCHITECTURES[record["architecture"]])
-        autoencoder.encoder.load_weights(folder / "encoder.weights.h5")
-        autoencoder.decoder.load_weights(folder / "decoder.weights.h5")
-        plan = plan_from_bytes((folder / PLAN).read_bytes())
-        autoencoder._set_plan(FittedPlan(plan, np.asarray(record["segment_bytes"])))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ConfigError: it is damaged, or of a version whose networks were others.
+        """
+        record = read_json(folder / "autoencoder.json", "delete the folder")
+        try:
+            autoencoder = cls(ARCHITECTURES[record["architecture"]])
+            autoencoder.encoder.load_weights(folder / "encoder.weights.h5")
+            autoencoder.decoder.load_weights(folder / "decoder.weights.h5")
+            plan = plan_from_bytes((folder / PLAN).read_bytes())
+            autoencoder._set_plan(FittedPlan(plan, np.asarray(record["segment_bytes"])))
+        except (OSError, ValueError, KeyError, PncError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"{folder}: damaged or of another version ({reason}); delete the folder and train "
+                "it again",
+                path=folder,
+            ) from error
         return autoencoder
 
 

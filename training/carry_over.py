@@ -19,7 +19,7 @@ from training.pictures import Pictures
 from training.projection import GREY, to_patches
 
 NUM_PICTURES = 200
-"""Pictures that the maps are fitted to: 51,200 patches for at most 588 unknowns."""
+"""Pictures that the maps are fitted to: 51,200 patches for at most 120 unknowns."""
 
 _RIDGE = 1e-6
 """Added to the Gram matrix, in units of its mean diagonal: channels may be silent."""
@@ -69,7 +69,7 @@ def _fill(
     """Set the new decoder's weights; old values, new values and pixels are a position a row."""
     to_old = _solve(after, before)
     told_by = np.square(to_old) * after.var(axis=0)[:, None]
-    told_by /= told_by.sum(axis=0)
+    told_by /= np.maximum(told_by.sum(axis=0), np.finfo(np.float64).tiny)
     scale_before = np.asarray(old.get_layer("normalise").scale)
     scale_after = 1.0 / np.maximum(after.std(axis=0), 1.0)
     channels = len(scale_before)

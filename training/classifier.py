@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
 from training.augment import crop_and_flip, jitter_colour
+from training.files import load_keras
 from training.loop import (
     JIT_COMPILE,
     Batch,
@@ -27,9 +28,9 @@ from training.loop import (
     fit,
     shuffled_indices,
 )
-from training.normalisation import with_fused_normalisation
+from training.normalisation import refresh_input_scaling, with_fused_normalisation
 from training.pictures import Pictures
-from training.towers import in_towers
+from training.towers import Towers, in_towers
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ClassifierConfig:
     """Seed of initial weights, order and augmentation."""
     patience: int = 0
     """Evaluations (eight a run) without a better score after which it stops early; 0: never, and
-    four evaluations."""
+    two evaluations."""
     max_seconds: float = float("inf")
     """Wall-clock budget, seconds."""
 
@@ -112,6 +113,10 @@ class CosineOverWork(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """What the schedule is made of."""
         return {"peak": self._peak, "steps": self._steps, "work": self._work}
+
+
+STEM = "stem_conv_pad"
+"""EfficientNetB0's first layer after those that scale the pixels."""
 
 
 def build_classifier(num_classes: int) -> keras.Model:
@@ -154,10 +159,7 @@ def start_from(classifier: keras.Model, file: Path) -> int:
     Raises:
         ConfigError: the file cannot be read, or nothing in it fits.
     """
-    try:
-        source = keras.models.load_model(file, compile=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"initial weights {file}: not a Keras model ({error})") from error
+    source = load_keras(file)
     weights = {weight.path: weight for weight in source.weights}
     copied = 0
     for weight in classifier.weights:
@@ -166,7 +168,26 @@ def start_from(classifier: keras.Model, file: Path) -> int:
             copied += 1
     if not copied:
         raise ConfigError(f"initial weights {file}: no layer of it is one of EfficientNetB0's")
+    _scale_input_alike(classifier, source)
     return copied
+
+
+def _scale_input_alike(classifier: keras.Model, source: keras.Model) -> None:
+    """Set the layer that scales pixels to what all layers before ``source``'s stem do together.
+
+    Keras' ImageNet weights come with a second scaling, and no name tells such layers apart.
+    """
+    scalings = [x for x in classifier.layers if isinstance(x, keras.layers.Normalization)]
+    if not scalings or all(layer.name != STEM for layer in source.layers):
+        return
+    before = keras.Model(source.input, source.get_layer(STEM).input)
+    extremes = np.stack([np.full((32, 32, 3), level, np.float32) for level in (0, 255)])
+    black, white = np.asarray(before(extremes))[:, 0, 0]
+    scale = white - black
+    (scaling,) = scalings
+    scaling.adapt_mean.assign(-black / scale)
+    scaling.adapt_variance.assign(scale**-2.0)
+    refresh_input_scaling(classifier)
 
 
 @keras.saving.register_keras_serializable("pnc")
@@ -264,8 +285,9 @@ def teacher_targets(
     teacher: keras.Model, images: Pictures, temperature: float = 2.0
 ) -> NDArray[np.float32]:
     """The teacher's probabilities on whole pictures, softened: ``[n, k]``."""
+    towers = Towers(teacher)
     parts = [
-        np.asarray(teacher.predict_on_batch(images[start : start + 32].astype(np.float32)))
+        np.asarray(towers.predict_on_batch(images[start : start + 32].astype(np.float32)))
         for start in range(0, len(images), 32)
     ]
     soft = np.concatenate(parts) ** (1 / temperature)
@@ -325,7 +347,7 @@ def train_classifier(
             config.run_dir,
             max_seconds=config.max_seconds,
             patience=config.patience,
-            evaluate_every=math.ceil(num_steps / (8 if config.patience else 4)),
+            evaluate_every=math.ceil(num_steps / (8 if config.patience else 2)),
         ),
         evaluate=lambda: {"score": accuracy(trainer, tune_images, tune_labels)},
     )

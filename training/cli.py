@@ -51,6 +51,13 @@ OutOption = Annotated[
 ]
 
 
+class Architecture(StrEnum):
+    """Autoencoders."""
+
+    lite = "lite"
+    rtss23 = "rtss23"
+
+
 class Loss(StrEnum):
     """Losses of the distillation."""
 
@@ -104,7 +111,9 @@ def _stage_command(stage: str, text: str) -> None:
         exclude: ExcludeOption = None,
         rename: RenameOption = None,
         loss: Annotated[Loss, typer.Option(help="Loss of the distillation.")] = Loss.features,
-        architecture: Annotated[str, typer.Option(help="lite or rtss23.")] = "lite",
+        architecture: Annotated[
+            Architecture, typer.Option(help="Of the autoencoder.")
+        ] = Architecture.lite,
         batch_size: Annotated[
             int | None, typer.Option(min=1, help="Pictures a step of pretrain and distill.")
         ] = None,
@@ -134,7 +143,7 @@ def _stage_command(stage: str, text: str) -> None:
             exclude=exclude,
             rename=rename,
             distill_loss=loss.value,
-            architecture=architecture,
+            architecture=architecture.value,
             batch_size=batch_size,
             pretrain_steps=pretrain_steps,
             distill_steps=distill_steps,

@@ -139,6 +139,7 @@ def train_everything(
                 raise
             budget = Budget(plan, order.run, clock)
             run = Run(plan.recipe, order.run, data=data, pace=budget if plan.hours else None)
+            run.begin()
             for stage in TIMED:
                 logger.info("stage %s", stage)
                 budget.scale(stage)

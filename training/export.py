@@ -87,7 +87,7 @@ def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     if autoencoder.architecture.name == "lite":
         projection = autoencoder.encoder.get_layer("projection")
         side = projection.squares
-        rows = np.asarray(projection.weights_int8()).reshape(side, side, NUM_COMPONENTS, -1)
+        rows = np.asarray(projection.rounded_weights()).reshape(side, side, NUM_COMPONENTS, -1)
         bias = autoencoder.architecture.zero_point - COMPONENT_GREY @ rows.sum((0, 1))
         start = layers.Conv2D(NUM_COMPONENTS, SQUARE, strides=SQUARE)
         last = layers.Conv2D(rows.shape[-1], side, strides=side, activation="relu6")

@@ -88,9 +88,10 @@ def load_keras(path: Path) -> keras.Model:
 
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
         raise ConfigError(
-            f"{path}: not a Keras model file ({error}); give a .keras file"
+            f"{path}: not a Keras model file ({reason}); give a .keras file"
         ) from error
 
 

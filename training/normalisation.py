@@ -81,6 +81,7 @@ def fold_normalisation(model: keras.Model) -> keras.Model:
                 if layer.name in folded
                 else source.get_weights()
             )
+    refresh_input_scaling(clone)
     return clone
 
 
@@ -88,7 +89,7 @@ def _can_take(before: keras.layers.Layer, normalisation: layers.BatchNormalizati
     return (
         isinstance(before, layers.Conv2D | layers.DepthwiseConv2D)
         and before.activation is keras.activations.linear
-        and len(before._outbound_nodes) == 1
+        and len(before._outbound_nodes) == len(normalisation._inbound_nodes) == 1
         and getattr(before, "depth_multiplier", 1) == 1
         and normalisation.scale
         and normalisation.center
@@ -109,13 +110,29 @@ def _folded_weights(
 
 def with_fused_normalisation(model: keras.Model) -> keras.Model:
     """The same model, weights and all, with :class:`FusedBatchNormalization`."""
+    return _with_kind(model, layers.BatchNormalization, FusedBatchNormalization)
 
+
+def with_plain_normalisation(model: keras.Model) -> keras.Model:
+    """The same model, weights and all, of Keras' own layers, so that any program can load it."""
+    return _with_kind(model, FusedBatchNormalization, layers.BatchNormalization)
+
+
+def _with_kind(
+    model: keras.Model, old: type[keras.layers.Layer], new: type[keras.layers.Layer]
+) -> keras.Model:
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
-        kind = type(layer)
-        if kind is layers.BatchNormalization:
-            kind = FusedBatchNormalization
+        kind = new if type(layer) is old else type(layer)
         return kind.from_config(layer.get_config())
 
-    fused = keras.models.clone_model(model, clone_function=replace)
-    fused.set_weights(model.get_weights())
-    return fused
+    clone = keras.models.clone_model(model, clone_function=replace)
+    clone.set_weights(model.get_weights())
+    refresh_input_scaling(clone)
+    return clone
+
+
+def refresh_input_scaling(model: keras.Model) -> None:
+    """Let Keras' ``Normalization`` layers use the weights they were given: they keep a copy."""
+    for layer in model.layers:
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()

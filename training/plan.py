@@ -62,6 +62,18 @@ def fit_plan(
     return FittedPlan(plan, segment_bytes(planes, coefficients[:SIZE_PICTURES]))
 
 
+def scale_within(fitted: FittedPlan, num_bytes: float) -> NDArray[np.float32]:
+    """A plan's scales, smaller where whole streams would have more than ``num_bytes`` on average.
+
+    Half the scale is one plane less; between planes the size is interpolated, so it is met roughly.
+    """
+    scale = fitted.plan.grid.scale
+    planes = fitted.segment_bytes.reshape(-1, SEGMENTS).sum(axis=1)
+    sizes = planes.cumsum()  # with one plane, with two, ...; the last is the whole stream
+    planes_less = np.arange(len(sizes))[::-1]
+    return scale * np.float32(0.5 ** np.interp(num_bytes, sizes, planes_less))
+
+
 def smooth_channels(symbols: NDArray[np.uint8]) -> tuple[int, ...]:
     """Channels whose neighbours are alike; none where the grid is not made of 4x4 blocks."""
     if symbols.shape[1] % BLOCK or symbols.shape[2] % BLOCK:

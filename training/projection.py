@@ -110,7 +110,7 @@ class PatchProjection(layers.Layer):
             name="directions",
         )
 
-    def weights_int8(self) -> Any:
+    def rounded_weights(self) -> Any:
         """The projection, rounded as the TFLite file rounds.
 
         Returns:
@@ -129,7 +129,7 @@ class PatchProjection(layers.Layer):
     def call(self, x: Any) -> Any:
         """Pictures 0..255 -> values ``[n, h / p, w / p, channels]``."""
         patches = to_patches(components(x) - COMPONENT_GREY, self.squares)
-        return ops.matmul(patches, self.weights_int8())
+        return ops.matmul(patches, self.rounded_weights())
 
     def synthesis(self) -> NDArray[np.float32]:
         """The inverse where directions are orthonormal.

@@ -71,6 +71,13 @@ class Recipe:
     initial_autoencoder: str | None = None
     """A folder of :meth:`training.autoencoder.Autoencoder.save` to start the autoencoder from."""
 
+    def __post_init__(self) -> None:
+        """Refuse windows that the architecture cannot see."""
+        if self.window != SIZE and (self.architecture == "lite" or self.window % 7):
+            raise ConfigError(
+                f"windows of {self.window} pixels: lite needs {SIZE}, rtss23 a multiple of 7"
+            )
+
 
 BELT = Recipe(
     name="belt",
@@ -84,10 +91,10 @@ BELT = Recipe(
     turn=True,
     drop=False,
     classifier_learning_rate=6e-3,
-    pretrain_steps=100,
-    distill_steps=300,
+    pretrain_steps=50,
+    distill_steps=240,
     finetune_pictures=4000,
-    finetune_phases=(Phase(192, 0.85, min_area=0.5, jitter=0.1),),
+    finetune_phases=(Phase(192, 0.8, min_area=0.5, jitter=0.1),),
     finetune_learning_rate=2e-3,
 )
 """From nothing but a seed, in an hour on two cores. Crops down to a third of the picture show parts

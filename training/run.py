@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import PLAN
 from pnc.errors import ConfigError
@@ -30,11 +31,20 @@ from training.curves import draw_curves
 from training.data import Data
 from training.decoded import decode_pictures
 from training.export import export_checkpoint, seal_card
-from training.files import digest, load_keras, only_process, read_json, save_keras, write_json
+from training.files import (
+    digest,
+    load_keras,
+    only_process,
+    read_json,
+    replacing,
+    save_keras,
+    write_json,
+)
 from training.importance import measure_scales
 from training.losses import Judge
 from training.measure import measure_checkpoint
-from training.pictures import Joined
+from training.normalisation import with_plain_normalisation
+from training.pictures import Joined, Pictures
 from training.progress import CountProgress, last_evaluation, stage_seconds
 from training.published import export_published
 from training.recipe import Recipe, without_folders
@@ -43,6 +53,10 @@ from training.run_pictures import RunPictures
 logger = logging.getLogger(__name__)
 
 STAGES = ("classifier", "pretrain", "distill", "finetune", "export")
+
+
+WHOLE_BYTES = 4096.0
+"""Mean size of whole streams when ``distill`` begins: finer steps cost time and tell little."""
 
 
 class Pace(Protocol):
@@ -64,9 +78,6 @@ class Run:
         data: its pictures, some left out perhaps; opened when they are needed if absent.
         cache: folder of the picture cache.
         pace: shortens stages; none: they are as long as the recipe says.
-
-    Raises:
-        ConfigError: the folder holds a run of another recipe.
     """
 
     def __init__(
@@ -82,9 +93,14 @@ class Run:
         self.folder = folder
         self.pictures = RunPictures(recipe, folder, data, cache)
         self._pace = pace
-        self._check_same_recipe()
 
-    def _check_same_recipe(self) -> None:
+    def begin(self) -> None:
+        """Look at what the recipe names, then leave the recipe in the folder.
+
+        Raises:
+            ConfigError: the folder holds a run of another recipe, or pictures or models cannot be
+                used.
+        """
         path = self.folder / "recipe.json"
         mine = json.loads(json.dumps(asdict(self.recipe)))
         if path.exists():
@@ -95,6 +111,11 @@ class Run:
                     f"{self.folder} holds a run of another recipe ({', '.join(changed)} differ, "
                     "see recipe.json); give another --run folder or delete it"
                 )
+        recipe = self.recipe
+        for file in (recipe.teacher, recipe.initial, *recipe.judges):
+            if file and not Path(file).is_file():
+                raise ConfigError(f"{file}: no such file; give a .keras file")
+        _ = self.pictures.data
         write_json(path, mine)
 
     @cached_property
@@ -132,7 +153,7 @@ class Run:
             pictures, data = self.pictures, self.pictures.data
             train = pictures.subset(pictures.train)
             if self._teacher:
-                teacher = teacher_targets(self._teacher, train)
+                teacher = self._teacher_targets(train)
             model, _ = train_classifier(
                 train,
                 pictures.labels(pictures.train),
@@ -143,8 +164,19 @@ class Run:
                 teacher=teacher,
                 initial=Path(self.recipe.initial) if self.recipe.initial else None,
             )
-            save_keras(model, path)
+            save_keras(with_plain_normalisation(model), path)
         return load_keras(path)
+
+    def _teacher_targets(self, train: Pictures) -> NDArray[np.float32]:
+        """What the teacher says of the training pictures, kept for a run that goes on."""
+        names = [self.pictures.data.names[index] for index in self.pictures.train]
+        identity = digest([Path(self.recipe.teacher or ""), *names])
+        path = self.folder / "classifier" / f"teacher-{identity}.npy"
+        if not path.exists():
+            targets = teacher_targets(self._teacher, train)
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, targets)
+        return np.asarray(np.load(path), np.float32)
 
     def pretrain(self) -> Autoencoder:
         """The autoencoder on squared error."""
@@ -175,12 +207,12 @@ class Run:
             autoencoder = self.pretrain()
             others = [load_keras(Path(file)) for file in self.recipe.judges]
             judge = Judge(self._teacher or self.classifier(), *others)
-            scales = None
+            images = self.pictures.all_train
             if autoencoder.architecture.tells_received:
-                scales = measure_scales(
-                    autoencoder, judge, self.pictures.all_train, self.recipe.seed
-                )
-            autoencoder.fit_plan(self.pictures.all_train, scales)
+                scales = measure_scales(autoencoder, judge, images, self.recipe.seed)
+                autoencoder.fit_plan_within(images, scales, WHOLE_BYTES)
+            else:
+                autoencoder.fit_plan(images)
             self._train_autoencoder(
                 autoencoder, "distill", self.recipe.distill_steps, self.recipe.distill_loss, judge
             )
@@ -240,7 +272,7 @@ class Run:
                 self._classifier_config("finetune"),
                 initial=start,
             )
-            save_keras(model, path)
+            save_keras(with_plain_normalisation(model), path)
         return load_keras(path)
 
     def results(self) -> tuple[Path, ...]:
@@ -312,9 +344,10 @@ def run_stages(run: Run, stages: Sequence[str], out: Path) -> None:
     """Run some stages in order; each is skipped where its result lies already.
 
     Raises:
-        ConfigError: another process is at work in the run's folder.
+        ConfigError: another process is at work in the run's folder, or see :meth:`Run.begin`.
     """
     with only_process(run.folder):
+        run.begin()
         for stage in stages:
             started = time.monotonic()
             logger.info("stage %s", stage)

@@ -13,6 +13,7 @@ import numpy as np
 
 from training.architectures import ARCHITECTURES
 from training.autoencoder import Autoencoder, AutoencoderTrainer
+from training.loop import JIT_COMPILE
 
 NUM_WARM_UP_STEPS = 2
 """Rounds that are not timed: TensorFlow traces a step anew once the other model is there, too."""
@@ -32,7 +33,7 @@ def measure_speed(num_steps: int, batch_size: int) -> dict[str, Any]:
     for name in ARCHITECTURES:
         autoencoder = Autoencoder.fresh(name, images)
         trainer = AutoencoderTrainer(autoencoder, "mse", None)
-        trainer.compile(keras.optimizers.AdamW(1e-4), jit_compile=False)
+        trainer.compile(keras.optimizers.AdamW(1e-4), jit_compile=JIT_COMPILE)
         trainers[name] = trainer
         cuts[name] = autoencoder.cuts.at(1024, batch_size)
     seconds: dict[str, list[float]] = {name: [] for name in trainers}

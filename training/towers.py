@@ -7,6 +7,7 @@ Batch normalisation then sees the statistics of its own part.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable
@@ -51,3 +52,19 @@ def in_towers(function: Callable[..., Any], *inputs: Any) -> Any:
         for start, end in itertools.pairwise(places)
     ]
     return keras.tree.map_structure(lambda *tensors: ops.concatenate(tensors), *parts)
+
+
+class Towers(keras.Model):
+    """A model that sees each part of a batch in a tower.
+
+    Args:
+        model: takes and returns one tensor ``[n, ...]``.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """What ``model`` returns, see :func:`in_towers`."""
+        return in_towers(functools.partial(self.model, training=training), inputs)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import typer
 
+from benchmarks import cli
 from benchmarks.cli import PHOTOGRAPHS, app, main
 from benchmarks.kinds import RESULTS
 from benchmarks.options import OUTPUT
@@ -17,7 +18,10 @@ def run(*arguments: object) -> int:
 
 
 def test_measures_draws_and_prints(
-    judge_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    judge_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "results" / "rate_accuracy.json"
     words = f"--data belt --tune belt#tune --judge j={judge_file} --codec webp --budgets 800,400"
@@ -33,7 +37,13 @@ def test_measures_draws_and_prints(
     page = tmp_path / "README.md"
     page.write_text("<!-- rate-accuracy:begin -->\n<!-- rate-accuracy:end -->\n", encoding="utf-8")
     assert run("table", out, "--write", page) == 0
-    assert "| WebP, method 6 |" in page.read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    assert "| WebP, method 6 |" in written
+    monkeypatch.setattr(cli, "RESULTS", out.parent)
+    (out.parent / "no_place.json").write_bytes(out.read_bytes())
+    page.write_text("<!-- rate-accuracy:begin -->\n<!-- rate-accuracy:end -->\n", encoding="utf-8")
+    assert run("table", "--write", page) == 0
+    assert page.read_text(encoding="utf-8") == written
 
 
 @pytest.mark.parametrize(
@@ -92,5 +102,6 @@ def test_all_writes_into_the_folder_that_is_named(
 ) -> None:
     monkeypatch.delenv(PHOTOGRAPHS, raising=False)
     assert run("all", "--limit", 1, "--out", tmp_path) == 0
-    expected = {"rate_accuracy_belt.json", "gallery.png", "cost_belt.json", "cost.json"}
-    assert expected <= {path.name for path in tmp_path.iterdir()}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"rate_accuracy_belt.json", "gallery.png", "cost_belt.json"} <= written
+    assert "cost.json" not in written  # without photographs

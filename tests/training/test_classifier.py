@@ -12,6 +12,7 @@ from pnc.errors import ConfigError
 from training import classifier as stage
 from training.augment import crop_and_flip, jitter_colour
 from training.classifier import (
+    STEM,
     ClassifierConfig,
     ClassifierTrainer,
     CosineOverWork,
@@ -77,6 +78,30 @@ def test_a_start_copies_what_fits(
         ),
     )
     assert start_from(wider, tmp_path / "three.keras") == 6
+
+
+def test_a_start_from_imagenet_scales_pixels_as_its_file_does(tmp_path: Path) -> None:
+    fresh = build_classifier(3)
+    stem = fresh.get_layer(STEM)
+
+    def scaled(layer: keras.layers.Layer, *arguments: Any, **options: Any) -> Any:
+        if layer.name == stem.name:  # as Keras does for its ImageNet weights
+            arguments = (keras.layers.Rescaling([2.1, 2.2, 2.3])(arguments[0]),)
+        return layer(*arguments, **options)
+
+    source = keras.models.clone_model(fresh, call_function=scaled)
+    (scaling,) = (x for x in source.layers if isinstance(x, keras.layers.Normalization))
+    scaling.adapt_mean.assign([0.485, 0.456, 0.406])
+    scaling.adapt_variance.assign([0.053, 0.050, 0.051])
+    source.save(tmp_path / "imagenet.keras")
+    source = keras.models.load_model(tmp_path / "imagenet.keras")
+    start_from(fresh, tmp_path / "imagenet.keras")
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    stems = [keras.Model(x.input, x.get_layer(STEM).output) for x in (fresh, source)]
+    found, expected = (np.asarray(model(pictures)) for model in stems)
+    assert np.ptp(expected) > 5
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(fresh(pictures), source(pictures), atol=1e-4)
 
 
 def test_a_start_that_does_not_fit_is_one_line(small_classifier: Any, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from training.files import load_keras, save_keras
 from training.normalisation import (
     FusedBatchNormalization,
     fold_normalisation,
+    refresh_input_scaling,
     with_fused_normalisation,
+    with_plain_normalisation,
 )
 
 PICTURES = np.random.default_rng(0).normal(3.0, 2.0, (4, 6, 6, 5)).astype(np.float32)
@@ -51,12 +53,16 @@ def test_a_frozen_layer_uses_its_moving_statistics(training: bool) -> None:
     )
 
 
-def test_the_classifier_is_fused_and_can_be_saved(tmp_path: Path) -> None:
+def normalisations_of(model: keras.Model) -> set[type]:
+    return {type(x) for x in model.layers if isinstance(x, layers.BatchNormalization)}
+
+
+def test_the_classifier_is_fused_and_saved_plain(tmp_path: Path) -> None:
     model = build_classifier(3)
-    kinds = {type(x) for x in model.layers if isinstance(x, layers.BatchNormalization)}
-    assert kinds == {FusedBatchNormalization}
-    save_keras(model, tmp_path / "classifier.keras")
+    assert normalisations_of(model) == {FusedBatchNormalization}
+    save_keras(with_plain_normalisation(model), tmp_path / "classifier.keras")
     again = load_keras(tmp_path / "classifier.keras")
+    assert normalisations_of(again) == {layers.BatchNormalization}
     for expected, found in zip(model.get_weights(), again.get_weights(), strict=True):
         assert np.array_equal(found, expected)
 
@@ -64,7 +70,8 @@ def test_the_classifier_is_fused_and_can_be_saved(tmp_path: Path) -> None:
 def normalised_model() -> keras.Model:
     """Convolutions of both kinds, one without a normalisation, and one that two layers read."""
     given = keras.Input((8, 8, 5))
-    x = layers.Conv2D(6, 3, use_bias=False, name="conv")(given)
+    x = layers.Normalization(name="scaling")(given)
+    x = layers.Conv2D(6, 3, use_bias=False, name="conv")(x)
     x = layers.ReLU()(layers.BatchNormalization(name="conv_bn")(x))
     x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
     x = layers.BatchNormalization(name="depthwise_bn")(x)
@@ -77,6 +84,7 @@ def test_folded_normalisation_gives_the_same() -> None:
     model = normalised_model()
     generator = np.random.default_rng(1)
     model.set_weights([generator.uniform(0.2, 1.5, x.shape) for x in model.get_weights()])
+    refresh_input_scaling(model)
     pictures = generator.normal(size=(3, 8, 8, 5)).astype(np.float32)
     folded = fold_normalisation(model)
     np.testing.assert_allclose(folded(pictures), model(pictures), rtol=1e-4, atol=1e-4)

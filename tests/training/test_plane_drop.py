@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pnc.codec.decoder import received
 from pnc.codec.plane_coder import Knowledge, decode_bits, plane_bits
 from pnc.codec.planes import PlanePlan
-from training.plan import FittedPlan, fit_plan
+from training.plan import FittedPlan, fit_plan, scale_within
 from training.plane_drop import PlaneDrop
 from training.planes import SEGMENTS, segment_turn
 
@@ -37,6 +37,16 @@ def test_the_smooth_channel_is_found() -> None:
     fitted, _ = make_plan()
     assert fitted.plan.grid.smooth == (0,)
     assert len(fitted.segment_bytes) == SEGMENTS * len(fitted.plan.planes.priors)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.7, 1.0])
+def test_the_scale_bounds_whole_streams(share: float) -> None:
+    fitted, symbols = make_plan()
+    whole = fitted.segment_bytes.sum()
+    scale = scale_within(fitted, share * whole)
+    size = fit_plan(symbols, 128, scale).segment_bytes.sum()
+    assert 0.9 * share * whole < size < (1.0 + share) * whole / 2 + 1.0
+    assert np.array_equal(scale_within(fitted, 2 * whole), fitted.plan.grid.scale)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

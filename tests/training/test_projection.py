@@ -53,7 +53,7 @@ def test_components_hold_brightness_and_half_the_colour(pictures: NDArray[np.uin
 
 
 def test_rows_have_unit_norm_and_int8_weights(projection: PatchProjection) -> None:
-    weights = np.asarray(projection.weights_int8())
+    weights = np.asarray(projection.rounded_weights())
     assert np.allclose(np.linalg.norm(directions_of(weights), axis=0), 1.0, atol=1e-5)
     steps = weights / np.abs(weights).max(axis=0) * 127
     assert np.allclose(steps, np.round(steps), atol=1e-3)

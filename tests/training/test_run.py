@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,36 @@ def test_finished_stages_are_skipped(tiny_run: Any) -> None:
 def test_another_recipe_needs_another_folder(tiny_run: Any) -> None:
     other = replace(tiny_run.recipe, seed=1, pretrain_steps=9)
     with pytest.raises(ConfigError, match="seed") as caught:
-        Run(other, tiny_run.folder)
+        Run(other, tiny_run.folder, cache=tiny_run.cache).begin()
     assert "\n" not in str(caught.value)
     record = json.loads((tiny_run.folder / "recipe.json").read_text(encoding="utf-8"))
     assert record["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"data": "no-such-folder"}, "no-such-folder"),
+        ({"teacher": "none.keras"}, "none.keras: no such file"),
+        ({"judges": ("none.keras",)}, "none.keras: no such file"),
+    ],
+)
+def test_a_recipe_that_names_what_is_not_there_leaves_the_folder_free(
+    tiny_run: Any, tmp_path: Path, wrong: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ConfigError, match=line):
+        run_stages(Run(replace(tiny_run.recipe, **wrong), tmp_path), ["classifier"], tmp_path)
+    right = Run(replace(tiny_run.recipe, seed=1), tmp_path, cache=tiny_run.cache)
+    run_stages(right, [], tmp_path)
+    assert json.loads((tmp_path / "recipe.json").read_text(encoding="utf-8"))["seed"] == 1
+
+
+def test_what_another_version_left_is_one_line(tiny_run: Any, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.folder / "pretrain", tmp_path / "pretrain")
+    (tmp_path / "pretrain" / "weights" / "encoder.weights.h5").write_bytes(b"other")
+    with pytest.raises(ConfigError, match=r"of another version .* delete the folder") as caught:
+        Run(tiny_run.recipe, tmp_path, cache=tiny_run.cache).pretrain()
+    assert "\n" not in str(caught.value)
 
 
 def test_the_teacher_judges_and_helps(
@@ -70,9 +97,13 @@ def test_the_teacher_judges_and_helps(
 
     monkeypatch.setattr(module, "train_classifier", record)
     run = Run(recipe, tmp_path / "run", cache=tiny_run.cache)
-    (tmp_path / "run" / "classifier").mkdir()
     run.classifier()
-    assert seen["teacher"].shape == (len(run.pictures.data.train), 3)
+    targets = seen["teacher"]
+    assert targets.shape == (len(run.pictures.data.train), 3)
+    (tmp_path / "run" / "classifier" / "classifier.keras").unlink()
+    monkeypatch.delattr(module, "teacher_targets")
+    run.classifier()
+    assert np.array_equal(seen["teacher"], targets)
     assert seen["initial"] == teacher
     weights = tmp_path / "run" / "pretrain" / "weights"
     weights.parent.mkdir()

@@ -15,6 +15,7 @@ from training.budget.speeds import Speeds
 from training.classifier import Phase
 from training.files import read_json, write_json
 from training.recipe import Recipe
+from training.run_pictures import NUM_TUNE_PICTURES
 
 TIMED = ("classifier", "pretrain", "distill", "finetune")
 """Stages whose length can be chosen."""
@@ -112,8 +113,8 @@ def expected_times(
     recipe: Recipe, speeds: Speeds, num_train: int, num_tune: int
 ) -> dict[str, StageTime]:
     """Seconds of each stage of a recipe."""
-    looks = (9 if recipe.patience else 5) * num_tune * speeds.look_s
-    ends = 3 * min(num_tune, 128) * (speeds.decode_s + speeds.look_s)
+    looks = (9 if recipe.patience else 3) * num_tune * speeds.look_s
+    ends = 3 * min(num_tune, NUM_TUNE_PICTURES) * (speeds.decode_s + speeds.look_s)
 
     def steps(phases: tuple[Phase, ...], count: int) -> float:
         return sum(

@@ -5,13 +5,10 @@ Results are written picture by picture, so that a killed run goes on where it st
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from numpy.typing import NDArray
 from pnc.errors import ConfigError
 from pnc.replay.baselines import Contender, open_family
 from training.files import write_text
-from training.on_cores import ThreadCodec
+from training.on_cores import ThreadCodec, map_on_cores
 from training.pictures import Pictures
 
 logger = logging.getLogger(__name__)
@@ -88,19 +85,21 @@ def measure_pictures(
     worker = _Worker(checkpoint, pictures, labels, names, contenders)
     path = folder / "pictures.jsonl"
     done = _read_done(path, worker.identity, names)
-    todo = [index for index in range(len(pictures)) if index not in done]
-    num_workers = os.cpu_count() or 1
+    left = [index for index in range(len(pictures)) if index not in done]
+    rivals_left = RIVAL_PICTURES - sum(bool(record["rivals"]) for record in done.values())
     started = now()
-    with path.open("a", encoding="utf-8") as file, ThreadPoolExecutor(num_workers) as pool:
-        for batch in _batched(todo, num_workers):
+
+    def within_time() -> Iterator[tuple[int, bool]]:
+        for place, index in enumerate(left):
             gone = now() - started
             if done and gone >= seconds:
-                break
-            seen = sum(bool(record["rivals"]) for record in done.values())
-            whole = seen < RIVAL_PICTURES and (not done or gone < RIVAL_SHARE * seconds)
-            for record in pool.map(worker.measure, batch, itertools.repeat(whole)):
-                done[record["index"]] = record
-                file.write(json.dumps(record) + "\n")
+                return
+            yield index, place < rivals_left and (not done or gone < RIVAL_SHARE * seconds)
+
+    with path.open("a", encoding="utf-8") as file:
+        for record in map_on_cores(lambda job: worker.measure(*job), within_time()):
+            done[record["index"]] = record
+            file.write(json.dumps(record) + "\n")
             file.flush()
             if on_progress:
                 on_progress(len(done), len(pictures))
@@ -113,10 +112,6 @@ def _open(name: str) -> list[Contender]:
     except ConfigError as error:
         logger.warning("report: no %s (%s)", name, error)
         return []
-
-
-def _batched(items: list[int], size: int) -> list[list[int]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _read_done(path: Path, identity: str, names: Sequence[str]) -> dict[int, dict[str, Any]]:
@@ -148,8 +143,7 @@ class _Worker:
         self._pictures, self._labels, self._names = pictures, labels, names
         self._contenders = contenders
         manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))
-        hashes = sorted(manifest["files"].items())
-        self.identity = f"{manifest['id']} {dict(hashes)['classifier.tflite'][:16]}"
+        self.identity = f"{manifest['id']} {manifest['files']['classifier.tflite'][:16]}"
 
     def measure(self, index: int, whole: bool) -> dict[str, Any]:
         codec, label = self._codec(), int(self._labels[index])
