@@ -51,6 +51,7 @@ def order(tiny_run: Any, place: Path) -> Order:
     )
 
 
+@pytest.mark.timeout(300)
 def test_killed_three_times_and_finished(
     tiny_run: Any, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
