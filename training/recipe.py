@@ -97,8 +97,10 @@ BELT = Recipe(
     finetune_phases=(Phase(192, 0.8, min_area=0.5, jitter=0.1),),
     finetune_learning_rate=2e-3,
 )
-"""From nothing but a seed, in about an hour on two cores. Crops down to a third of the picture show parts
-as large as they are at 224 pixels, at half the cost."""
+"""From nothing but a seed, in about an hour on two cores.
+
+Crops down to a third of the picture show parts as large as they are at 224 pixels, at half the cost.
+"""
 
 
 def rename_classes(recipe: Recipe, classes: Sequence[str]) -> tuple[str, ...]:
