@@ -99,7 +99,8 @@ BELT = Recipe(
 )
 """From nothing but a seed, in about an hour on two cores.
 
-Crops down to a third of the picture show parts as large as they are at 224 pixels, at half the cost.
+Crops down to a third of the picture show parts as large as they are at 224 pixels, at half the
+cost.
 """
 
 
