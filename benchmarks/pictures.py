@@ -4,6 +4,7 @@
     NAME=FOLDER#odd      those whose sha256 of the file name is odd; #even likewise
     NAME=FOLDER#tune     what training keeps to choose by: first 8 bytes modulo 100 in 15 to 19
     belt, belt#tune      rendered: the seeds of training's `val` and `tune`
+    belt#79              rendered: another seed, for fresh evidence
 
 A picture's label is the name of its class folder; in a flat folder it is what its file name begins
 with, up to the first underscore, as WordNet ids do.
@@ -29,6 +30,9 @@ SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", 
 BELT_SEEDS = {"": 3, "tune": 2}
 """Seeds of the belt's splits, as in training: `val` is for reporting."""
 
+TRAINING_SEED = 1
+"""Seed of the belt that training saw."""
+
 BELT_COUNT = 1200
 """Pictures of the belt where no limit is given."""
 
@@ -36,6 +40,7 @@ TUNE_PERCENTS = range(15, 20)
 """First 8 bytes of the hash modulo 100 that training never fits to but chooses by."""
 
 PARTS = ("", "odd", "even", "tune")
+"""Of folders."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class PictureSet:
     name: str
     """As tables call it."""
     part: str
-    """Which part of its folder: "odd", "even", "tune", or "" for all."""
+    """Which part of its folder: "odd", "even", "tune", a seed of the belt, or "" for all."""
     pictures: tuple[PictureRef, ...]
     """In the order of the thinning, so that a larger limit only adds."""
 
@@ -103,10 +108,10 @@ def open_set(
         ConfigError: Not such a text, no such folder or part, or no pictures.
     """
     text, _, part = spec.partition("#")
-    if part not in PARTS:
-        raise ConfigError(f"{spec}: part {part!r} is unknown; use #odd, #even or #tune")
     if text == "belt":
         return _open_belt(part, limit)
+    if part not in PARTS:
+        raise ConfigError(f"{spec}: part {part!r} is unknown; use #odd, #even or #tune")
     name, equals, folder = text.partition("=")
     if not equals:
         raise ConfigError(f"{spec}: is no set; write NAME=FOLDER, or belt")
@@ -125,9 +130,12 @@ def open_set(
 
 
 def _open_belt(part: str, limit: int | None) -> PictureSet:
-    if part not in BELT_SEEDS:
-        raise ConfigError(f"belt#{part}: the belt has no such part; use belt or belt#tune")
-    seed = BELT_SEEDS[part]
+    if part in BELT_SEEDS:
+        seed = BELT_SEEDS[part]
+    elif part.isdecimal() and int(part) != TRAINING_SEED:
+        seed = int(part)
+    else:
+        raise ConfigError(f"belt#{part}: use belt, belt#tune or a seed that training never saw")
     pictures = []
     for index in range(limit or BELT_COUNT):
         name = f"belt/{seed}/{index}"

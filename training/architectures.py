@@ -126,10 +126,10 @@ def build_lite() -> tuple[keras.Model, keras.Model]:
     """See the module; the decoder starts as the linear synthesis alone."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3))
     projection = PatchProjection(LITE_PATCH, LITE_CHANNELS, LITE_STEP, name="projection")
-    return keras.Model(picture, projection(picture), name="g_a"), build_lite_decoder()
+    return keras.Model(picture, projection(picture), name="g_a"), build_lite_decoder(LITE_CHANNELS)
 
 
-def build_lite_decoder(channels: int = LITE_CHANNELS) -> keras.Model:
+def build_lite_decoder(channels: int) -> keras.Model:
     """The decoder alone, for any number of channels."""
     side = PICTURE_SIZE // LITE_PATCH
     values = keras.Input((side, side, channels), name="values")

@@ -236,6 +236,25 @@ def belt(run: RunOption = Path("runs/belt"), out: OutOption = None, seed: SeedOp
 
 
 @app.command()
+def ablate(
+    checkpoint: Annotated[str, typer.Argument(help="Name or folder.")],
+    out: Annotated[Path, typer.Option(help="Gets a folder for each part that is left out.")],
+    data: DataOption = "belt",
+    extra: ExtraOption = None,
+) -> None:
+    """Write checkpoints without a part of the coding plan each, to be compared by benchmarks."""
+    _prepare()
+    from pnc.codec.checkpoint import Checkpoint
+    from training.ablation import write_ablation
+    from training.run_pictures import RunPictures
+
+    opened = Checkpoint.load(checkpoint)
+    images = RunPictures(_recipe("ablation", data, extra=extra), out).all_train
+    for folder in write_ablation(opened, images, out):
+        typer.echo(folder)
+
+
+@app.command()
 def speed(
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path(
         "runs/bench/training_speed.json"

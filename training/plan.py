@@ -55,9 +55,18 @@ def fit_plan(
     shape = (height, width, channels)
     smooth = smooth_channels(symbols)
     scale = np.ones(shape, np.float32) if scale is None else scale
-    grid = CoefficientGrid(height, width, channels, zero_point, smooth, scale)
+    return fit_plan_on(CoefficientGrid(height, width, channels, zero_point, smooth, scale), symbols)
+
+
+def fit_plan_on(
+    grid: CoefficientGrid, symbols: NDArray[np.uint8], *, neighbours: bool = True
+) -> FittedPlan:
+    """The plan for symbols like these, uint8 ``[n, height, width, channels]``, on a given grid.
+
+    ``neighbours`` says whether predictions look at them.
+    """
     coefficients = np.stack([grid.forward(grid.values(picture)) for picture in symbols])
-    planes = fit_planes(grid, coefficients)
+    planes = fit_planes(grid, coefficients, neighbours=neighbours)
     plan = CodingPlan(planes, reconstruction_points(coefficients))
     return FittedPlan(plan, segment_bytes(planes, coefficients[:SIZE_PICTURES]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,37 @@ CAP = 4
 """Magnitudes count as at most so many thresholds: how large a yes is does not matter."""
 
 
-def fit_planes(grid: CoefficientGrid, coefficients: NDArray[np.int16]) -> PlanePlan:
+def fit_planes(
+    grid: CoefficientGrid, coefficients: NDArray[np.int16], *, neighbours: bool = True
+) -> PlanePlan:
     """The plan for coefficients like these.
 
     Args:
         grid: where they come from.
         coefficients: int16 ``[n, height, width, channels]``.
+        neighbours: whether predictions look at them.
     """
     magnitudes = np.abs(coefficients)
     first_planes = _first_planes(magnitudes)
     limits = ((2 << np.array(first_planes)) - 1).astype(np.int16)
     magnitudes = np.minimum(magnitudes, limits)
-    bare = [_unfitted(grid) for _ in range(max(first_planes) + 1)]
-    fitted = [_predict(grid, first_planes, plane, magnitudes) for plane in range(len(bare))]
-    plan = PlanePlan(grid, first_planes, tuple(fitted))
-    return PlanePlan(
-        grid, first_planes, tuple(_ordered(plan, plane, magnitudes) for plane in range(len(bare)))
+    planes = range(max(first_planes) + 1)
+    fitted = tuple(
+        _predict(grid, first_planes, plane, magnitudes, neighbours=neighbours) for plane in planes
     )
+    return order_planes(PlanePlan(grid, first_planes, fitted), coefficients)
+
+
+def order_planes(plan: PlanePlan, coefficients: NDArray[np.int16]) -> PlanePlan:
+    """The plan with the orders of runs and the places of refinement that suit coefficients best.
+
+    Args:
+        plan: its predictions are taken as they are.
+        coefficients: int16 ``[n, height, width, channels]``.
+    """
+    magnitudes = np.minimum(np.abs(coefficients), plan.limits)
+    priors = tuple(_ordered(plan, plane, magnitudes) for plane in range(len(plan.priors)))
+    return replace(plan, priors=priors)
 
 
 def segment_turn(of_class: int | None, refined_after: int) -> int:
@@ -77,6 +92,8 @@ def _predict(
     first_planes: tuple[int, ...],
     plane: int,
     magnitudes: NDArray[np.int16],
+    *,
+    neighbours: bool,
 ) -> PlanePrior:
     """Weights by ridge regression of what is undecided on what is known."""
     prior = _unfitted(grid)
@@ -109,7 +126,8 @@ def _predict(
             prior.bias[..., channel] = np.clip(np.rint(mean * scale), 0, 32767)
             continue
         mine = [*range(len(above) + 1), 2 * len(above) + 1 + channel]
-        if channel in above:
+        looks_around = neighbours and channel in above
+        if looks_around:
             mine.insert(-1, len(above) + 1 + int(np.searchsorted(above, channel)))
         part = _moments_where(columns, moments, mine, here.ravel())
         size = len(mine) - 1
@@ -118,7 +136,7 @@ def _predict(
         weights = np.clip(np.rint(solved), -32767, 32767).astype(np.int16)
         prior.weights[above, channel] = weights[: len(above)]
         prior.bias[..., channel] = weights[len(above)]
-        if channel in above:
+        if looks_around:
             prior.neighbours[channel] = weights[-1]
     return prior
 

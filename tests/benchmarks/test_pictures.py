@@ -66,6 +66,8 @@ def test_belt_is_rendered_with_its_split(photographs: Path) -> None:
     assert report.pictures[1].label == belt.CLASSES[label]
     assert np.array_equal(report.pictures[1].load("crop"), pixels)
     assert {p.key for p in report.pictures}.isdisjoint(p.key for p in tune.pictures)
+    pixels, _ = belt.render(1, seed=79)
+    assert np.array_equal(open_set("belt#79", limit=2).pictures[1].load("crop"), pixels)
     (file, *_) = open_set(f"mine={photographs}", limit=1).pictures
     assert file.load("crop").shape == (224, 224, 3)
 
@@ -76,7 +78,8 @@ def test_belt_is_rendered_with_its_split(photographs: Path) -> None:
         ("somewhere", "NAME=FOLDER"),
         ("x=/no/such/folder", "no folder"),
         ("x=.#third", "unknown"),
-        ("belt#odd", "no such part"),
+        ("belt#odd", "never saw"),
+        ("belt#1", "never saw"),
     ],
 )
 def test_unusable_set_is_one_line(spec: str, reason: str) -> None:

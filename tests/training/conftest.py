@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 NUM_CLASSES = 3
+
+SMALL_CHANNELS = 24
+"""Of :func:`small_models`: fitting a plan to all of ``lite``'s takes ten seconds."""
 
 THIRD_PARTY_WARNINGS = (
     # Keras on TensorFlow calls np.array on variables, whose __array__ is of before numpy 2.
@@ -93,11 +96,15 @@ def small_classifier() -> Any:
 
 @contextlib.contextmanager
 def small_models() -> Iterator[None]:
-    """A decoder of one block, and a classifier of three layers in place of EfficientNetB0."""
+    """Few channels, a decoder of one block, three layers in place of EfficientNetB0."""
     from training import architectures, classifier
 
+    known = architectures.ARCHITECTURES
+    small = replace(known["lite"], grid=(16, 16, SMALL_CHANNELS))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(architectures, "LITE_CHANNELS", SMALL_CHANNELS)
         patch.setattr(architectures, "LITE_BLOCKS", 1)
+        patch.setitem(known, "lite", small)
         patch.setattr(classifier, "build_classifier", build_small_classifier)
         yield
 

@@ -18,7 +18,7 @@ from training.autoencoder import Autoencoder
 from training.projection import GREY, principal_directions, to_patches
 from training.start import open_start
 
-CHANNELS = 24
+CHANNELS = 20
 SIZE = LITE_PATCH * LITE_PATCH * 3
 
 
