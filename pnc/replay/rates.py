@@ -50,23 +50,25 @@ class RateChange:
 def bytes_for_accuracy(
     num_bytes: Sequence[float], accuracy: Sequence[float], target: float
 ) -> float | None:
-    """Return how many bytes reach an accuracy, None if the curve does not.
+    """Return the bytes from which on no accuracy lies below a target, None if the last one does.
 
-    Linear in the logarithm of the bytes between the points around the first crossing; a target
-    below the first point gives None too, since nothing was measured there.
+    Linear in the logarithm of the bytes between the points around the last crossing; the first
+    point where no accuracy lies below, since nothing was measured with less.
 
     Args:
         num_bytes: Rising, [points].
         accuracy: [points].
         target: Accuracy to reach.
     """
-    for index in range(1, len(num_bytes)):
-        before, after = accuracy[index - 1], accuracy[index]
-        if before <= target <= after and after > before:
-            share = (target - before) / (after - before)
-            low, high = np.log(num_bytes[index - 1]), np.log(num_bytes[index])
-            return float(np.exp(low + share * (high - low)))
-    return None
+    below = [index for index, value in enumerate(accuracy) if value < target]
+    if not below:
+        return float(num_bytes[0])
+    last = below[-1]
+    if last == len(accuracy) - 1:
+        return None
+    share = (target - accuracy[last]) / (accuracy[last + 1] - accuracy[last])
+    low, high = np.log(num_bytes[last]), np.log(num_bytes[last + 1])
+    return float(np.exp(low + share * (high - low)))
 
 
 def mean_rate_change(

@@ -13,8 +13,9 @@ def test_bytes_for_accuracy_interpolates_in_the_logarithm() -> None:
     sizes, accuracy = [512, 1024, 2048], [0.2, 0.6, 0.7]
     assert bytes_for_accuracy(sizes, accuracy, 0.4) == pytest.approx(512 * 2**0.5)
     assert bytes_for_accuracy(sizes, accuracy, 0.6) == pytest.approx(1024)
-    assert bytes_for_accuracy(sizes, accuracy, 0.1) is None
+    assert bytes_for_accuracy(sizes, accuracy, 0.1) == 512
     assert bytes_for_accuracy(sizes, accuracy, 0.8) is None
+    assert bytes_for_accuracy([1, 10, 100], [0.9, 0.5, 0.9], 0.7) == pytest.approx(10**1.5)
 
 
 def test_rate_change_of_half_the_bytes_is_minus_a_half() -> None:

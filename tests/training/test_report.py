@@ -12,7 +12,6 @@ from training.report.drawing import Series, line_chart, picture_uri
 from training.report.gather import (
     BUDGETS,
     RIVAL_BUDGETS,
-    bytes_for,
     link_table,
     measure_pictures,
     pick_examples,
@@ -74,13 +73,6 @@ def test_a_setting_is_never_chosen_on_the_pictures_it_is_used_for() -> None:
             seen = [label if right else (label + 1) % 3, 0.5]
             record["rivals"]["webp"][setting] = {str(b): seen for b in RIVAL_BUDGETS}
     assert summarise(records, CLASSES)["comparison"]["webp"] == [0.0] * 5
-
-
-def test_bytes_for_an_accuracy() -> None:
-    assert bytes_for([100, 1000, 10000], [0.2, 0.6, 1.0], 0.6) == pytest.approx(1000)
-    assert bytes_for([100, 1000], [0.5, 0.9], 0.4) == 100
-    assert bytes_for([100, 1000], [0.5, 0.9], 0.95) is None
-    assert bytes_for([100, 1000, 10000], [0.9, 0.5, 0.9], 0.7) == pytest.approx(10**3.5)
 
 
 def test_deadlines_follow_from_the_rate() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
 from pnc.replay.baselines import Contender, open_family
+from pnc.replay.rates import bytes_for_accuracy
 from training.files import write_text
 from training.on_cores import ThreadCodec, map_on_cores
 from training.pictures import Pictures
@@ -207,7 +208,7 @@ def summarise(records: list[dict[str, Any]], classes: Sequence[str]) -> dict[str
             1.96 * float(np.sqrt(p * (1 - p) / len(records))) for p in curve.values()
         ],
         "mean_stream_bytes": float(np.mean([record["bytes"] for record in records])),
-        "bytes_for_95_percent": bytes_for(BUDGETS, list(curve.values()), 0.95 * undamaged),
+        "bytes_for_95_percent": bytes_for_accuracy(BUDGETS, list(curve.values()), 0.95 * undamaged),
         "comparison": comparison,
         "confusion_bytes": CONFUSION_BYTES,
         "confusion": confusion.tolist(),
@@ -238,19 +239,6 @@ def _best_setting(records: list[dict[str, Any]], family: str, budget: int) -> fl
     return hits / len(records)
 
 
-def bytes_for(budgets: Sequence[int], accuracy: Sequence[float], wanted: float) -> float | None:
-    """Bytes from which on the accuracy never lies below what is wanted; None if it always does."""
-    logs = np.log(budgets)
-    for place in reversed(range(len(budgets))):
-        if accuracy[place] < wanted:
-            if place == len(budgets) - 1:
-                return None
-            low, high = accuracy[place], accuracy[place + 1]
-            share = (wanted - low) / (high - low) if high > low else 1.0
-            return float(np.exp(logs[place] + share * (logs[place + 1] - logs[place])))
-    return float(budgets[0])
-
-
 def link_table(
     budgets: Sequence[int], accuracy: Sequence[float], undamaged: float
 ) -> list[dict[str, Any]]:
@@ -272,7 +260,7 @@ def link_table(
             )
         shortest = {}
         for share in (0.9, 0.95):
-            needed = bytes_for(budgets, accuracy, share * undamaged)
+            needed = bytes_for_accuracy(budgets, accuracy, share * undamaged)
             shortest[f"{share:.0%}"] = None if needed is None else needed / per_second
         rows.append({"kbps": kbps, "cells": cells, "shortest_s": shortest})
     return rows

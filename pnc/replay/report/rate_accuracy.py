@@ -167,7 +167,7 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
         needed = bytes_for_accuracy(
             list(budgets), [cell[metric]["value"] for cell in cells], target
         )
-        texts.append(f"{round(needed):,} bytes" if needed else f"over {budgets[-1]:,}")
+        texts.append(_needed(needed, budgets))
         if changes:
             texts.append(_change(changes.get(codec["name"])))
         title = codec["title"]
@@ -175,6 +175,12 @@ def _table(results: Results, set_name: str, judge: str, metric: str) -> str:
     if results["reference"] is not None:
         lines += ["", _differences(results, rows, metric)]
     return "\n".join(lines)
+
+
+def _needed(num_bytes: float | None, budgets: Sequence[int]) -> str:
+    if num_bytes is None:
+        return f"over {budgets[-1]:,}"
+    return f"{'at most ' * (num_bytes == budgets[0])}{round(num_bytes):,} bytes"
 
 
 def _differences(
