@@ -47,8 +47,9 @@ Out = Annotated[
     typer.Option(
         "--out",
         "-o",
-        metavar="DIR|-",
-        help="Folder for the outputs, '-' for stdout. Default: beside each input.",
+        metavar="DIR|FILE|-",
+        help="Folder for the outputs, file for one output, '-' for stdout. "
+        "Default: beside each input.",
     ),
 ]
 PrefixBytes = Annotated[
@@ -246,7 +247,11 @@ class _Sink:
     ) -> None:
         only_stdin = all(isinstance(item, Input) and item.path is None for item in inputs)
         self._to_stdout = out == STDIO or (out is None and only_stdin)
-        self._folder = None if out in (None, STDIO) else Path(str(out))
+        place = None if out in (None, STDIO) else Path(str(out))
+        self._file: Path | None = None
+        if place is not None and place.suffix.lower() == suffix and not place.is_dir():
+            self._file, place = place, None
+        self._folder = place
         self._suffix = suffix
         self._force = force
         self._written: set[Path] = set()
@@ -254,6 +259,8 @@ class _Sink:
             raise typer.BadParameter("stdout holds one output; use --out DIR for several inputs")
         if self._to_stdout and as_json:
             raise typer.BadParameter("stdout cannot hold the output and --json; use --out DIR")
+        if self._file is not None and len(inputs) != 1:
+            raise typer.BadParameter(f"--out {out}: a file holds one output; name a folder")
         if self._folder is not None and self._folder.exists() and not self._folder.is_dir():
             raise typer.BadParameter(f"--out {self._folder}: not a folder")
 
@@ -261,7 +268,7 @@ class _Sink:
         """Return the output file, None for stdout; refuse at once what could not be written."""
         if self._to_stdout:
             return None
-        path = output_path(item, self._folder, self._suffix)
+        path = self._file or output_path(item, self._folder, self._suffix)
         if path in self._written:
             raise ConfigError(f"{item.name}: another input already gave {path}; rename one of them")
         if path.exists() and not self._force:

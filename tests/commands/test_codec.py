@@ -82,6 +82,15 @@ def test_every_prefix_decodes_beside_its_stream(pnc: Run, pictures: Path) -> Non
         assert np.asarray(decoded).std() == 0
 
 
+def test_one_output_may_be_named(pnc: Run, pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stream, picture = out / "x.pnc", out / "y.PNG"
+    assert pnc("encode", pictures / "dark" / "a.png", "-o", stream).status == 0
+    assert pnc("decode", stream, "-o", picture).status == 0
+    assert pnc("decode", stream, "-o", picture).status == 1
+    assert sorted(path.name for path in out.iterdir()) == ["x.pnc", "y.PNG"]
+
+
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_existing_files_are_kept_without_force(command: str, pnc: Run, pictures: Path) -> None:
     source = pictures / "dark" / "a.png"
@@ -121,6 +130,7 @@ def test_binary_data_is_not_written_to_a_terminal(pnc: Run, pictures: Path) -> N
         (("a.png", "b.png", "--out", "-"), "stdout holds one output"),
         (("-", "--json"), "stdout cannot hold"),
         (("a.png", "--out", __file__), "not a folder"),
+        (("a.png", "b.png", "--out", "a.pnc"), "holds one output"),
     ],
 )
 def test_wrong_command_lines_end_with_status_2(
