@@ -30,14 +30,17 @@ REPAIR = 0x8000
 MIN_MTU_BYTES = 32
 """Below this the header would be more than a sixth of a packet."""
 
-MAX_PACKETS = 1 << 14
-"""Packets of one picture at most: the longest stream in the smallest packets, and its repairs."""
+MAX_PIECES = 1 << 10
+"""Pieces of one picture at most: 27 KB in the smallest packets; bounds the work."""
+
+MAX_PACKETS = 2 * MAX_PIECES
+"""Packets of one picture at most: its pieces and a repair for each."""
 
 
 def packetize(
     stream: bytes, mtu_bytes: int, max_bytes: int | None = None, *, redundancy: float = 0.0
 ) -> list[bytes]:
-    """Cut a stream into packets in priority order.
+    """Cut a stream into packets in priority order, as far as :data:`MAX_PIECES` reach.
 
     Args:
         stream: as of :func:`pnc.codec.bitstream.encode_stream`, or a prefix of one.
@@ -75,7 +78,7 @@ def iter_packets(
     size = mtu_bytes - PACKET_HEADER_BYTES
     pieces: list[bytes] = []
     num_left = MAX_PACKETS * mtu_bytes if max_bytes is None else max_bytes
-    for number, piece in enumerate(_cut(parts, size)):
+    for number, piece in zip(range(MAX_PIECES), _cut(parts, size), strict=False):
         pieces.append(piece)
         room = num_left - PACKET_HEADER_BYTES
         if room <= 0:
@@ -176,6 +179,8 @@ def parse_packet(checkpoint_id: str, packet: bytes) -> tuple[int, bytes]:
             "load the checkpoint that the device uses",
             checkpoint_id=tag.hex(),
         )
+    if number & ~REPAIR >= MAX_PIECES:
+        raise CorruptBitstreamError(f"corrupt packet: a picture has at most {MAX_PIECES} pieces")
     return number, packet[PACKET_HEADER_BYTES:]
 
 

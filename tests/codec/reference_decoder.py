@@ -18,7 +18,8 @@ Known = tuple[int, int]
 """The signed value of a coefficient so far, and the lowest plane that is known of it."""
 
 MOST_BYTES = 131_072
-MOST_PACKETS = 16_384
+MOST_PACKETS = 2_048
+MOST_PIECES = 1_024
 REACH = 64
 REPAIR = 32_768
 CLASSES = 14
@@ -252,6 +253,8 @@ class _Packets:
             number, content = packet[3] << 8 | packet[4], packet[5:]
             kind = self.repairs if number >= REPAIR else self.pieces
             n = number % REPAIR
+            if n >= MOST_PIECES:
+                raise CorruptBitstreamError(f"a packet has number {n}")
             if n not in kind or len(content) > len(kind[n]):
                 kind[n] = content
         contents = [*self.pieces.values(), *self.repairs.values()]

@@ -13,6 +13,7 @@ from pnc.codec import erasure
 from pnc.codec.bitstream import HEADER_BYTES, MAX_STREAM_BYTES, decode_stream
 from pnc.codec.packetizer import (
     MAX_PACKETS,
+    MAX_PIECES,
     MIN_MTU_BYTES,
     PACKET_HEADER_BYTES,
     REPAIR,
@@ -92,11 +93,12 @@ def test_packets_take_no_more_than_they_may(mtu_bytes: int, redundancy: float) -
         assert max_bytes < size or packets == whole
 
 
-def test_the_longest_stream_fits_its_packets() -> None:
+def test_the_longest_stream_is_sent_as_far_as_pieces_reach() -> None:
     stream = STREAM[:HEADER_BYTES] + bytes(MAX_STREAM_BYTES - HEADER_BYTES)
     packets = packetize(stream, MIN_MTU_BYTES, redundancy=1.0)
-    assert len(packets) < MAX_PACKETS
-    assert join(packets) == stream
+    assert len(packets) == MAX_PACKETS
+    assert join(packets) == stream[: HEADER_BYTES + MAX_PIECES * SIZE]
+    assert join(packetize(stream, 244)) == stream
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,8 @@ def test_packets_of_another_checkpoint_or_version_are_refused() -> None:
         TAG,
         TAG + b"\0",
         TAG + b"\x7f\xff" + bytes(20),
+        TAG + b"\x04\x00" + bytes(20),
+        TAG + b"\x84\x00" + bytes(SIZE),
         TAG + b"\x80\x03" + bytes(SIZE - 1),
         TAG + b"\x00\x05" + bytes(MAX_STREAM_BYTES),
     ],
