@@ -178,7 +178,7 @@ def measure_memory(checkpoint: str, stream: bytes) -> dict[str, int]:
 def measure_python_memory(codec: Codec, pixels: NDArray[np.uint8], stream: bytes) -> dict[str, int]:
     """Return the most that Python and NumPy hold at once for a picture, bytes, by work.
 
-    What the interpreter of the networks and the entropy coder's library allocate is not in it.
+    What the interpreter of the networks allocates is not in it.
     """
     works: dict[str, Callable[[], object]] = {
         ENCODE: lambda: codec.encode(pixels),

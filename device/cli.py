@@ -80,7 +80,7 @@ def run(
             min=0,
             max=1,
             help="Repair packets for each other one, for links where lost packets stay lost: "
-            "0.125 where 5 % are lost, 0.5 at 20 %.",
+            "0.25 where 5 to 10 % are lost, 0.5 at 20 %.",
         ),
     ] = 0.0,
     name: Annotated[

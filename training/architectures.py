@@ -10,7 +10,7 @@ name        encoder (g_a)                decoder (g_s)                          
             5.5 MMAC                     224x224, 15.6 GMAC
 ==========  ===========================  =========================================  ================
 
-Data flow: ``x -> g_a -> values -> TailDrop -> (y_hat, received) -> g_s -> x_hat``. ``values`` are
+Data flow: ``x -> g_a -> values -> PlaneDrop -> (y_hat, received) -> g_s -> x_hat``. ``values`` are
 in symbol units around the zero point; pictures are float RGB 0..255 ``[n, 224, 224, 3]``.
 """
 

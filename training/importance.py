@@ -3,12 +3,14 @@
 Bit planes are sent by magnitude, so what is scaled up is sent earlier and finer. If the loss grows
 with the square of an error, errors cost least bytes where each coefficient is scaled by the root of
 its weight (reverse water-filling; Cover, Thomas, "Elements of Information Theory", section 10.3).
-The weights are the mean squared gradients of the judge's loss, a diagonal Fisher matrix. Roots of
-roots are taken, half way to equal scales: gradients speak of small errors, streams are cut early.
+The weights are the mean squared gradients of the judge's loss, a diagonal Fisher matrix. Of a
+place's weight less than the root is taken: gradients speak of small errors, streams are cut early
+(experiment 0004).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ from training.pictures import Pictures
 
 if TYPE_CHECKING:
     from training.autoencoder import Autoencoder
+
+logger = logging.getLogger(__name__)
 
 IMPORTANCE_PICTURES = 160
 """Training pictures that gradients are averaged over."""
@@ -59,6 +63,7 @@ def measure_scales(
     """
     shape = autoencoder.architecture.grid
     if keras.backend.backend() != "tensorflow":
+        logger.warning("scales: all 1, since Keras does not run on TensorFlow (docs/training.md)")
         return np.ones(shape, np.float32)
     gradient = _gradient_function(autoencoder, judge)
     weights = np.zeros(shape)

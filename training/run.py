@@ -46,6 +46,7 @@ from training.measure import measure_checkpoint
 from training.normalisation import with_plain_normalisation
 from training.pictures import Joined, Pictures
 from training.progress import CountProgress, last_evaluation, stage_seconds
+from training.provenance import describe_software, hash_pictures
 from training.published import export_published
 from training.recipe import Recipe, without_folders
 from training.run_pictures import RunPictures
@@ -332,7 +333,9 @@ class Run:
                 "training_pictures": len(data.train),
                 "unlabeled_pictures": len(data.extra),
                 "skipped_pictures": len(data.skipped),
+                "sha256": hash_pictures(data),
             },
+            "software": describe_software(),
             "recipe": without_folders(self.recipe),
             "history": {stage: last_evaluation(self.folder / stage) for stage in STAGES[:-1]},
             "seconds": {stage: stage_seconds(self.folder / stage) for stage in STAGES[:-1]},

@@ -30,7 +30,7 @@ from pnc.codec.plane_coder import Segment
 __all__ = ["Codec", "Prediction", "Segment", "StreamInfo"]
 
 REDUNDANCY = 0.25
-"""Repairs for each piece unless told otherwise: what a fifth of the packets lost calls for."""
+"""Repairs for each piece unless told otherwise: what a tenth of the packets lost calls for."""
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,6 @@ class Interval:
         return {name: round(getattr(self, name), 5) for name in ("value", "low", "high")}
 
 
-def bits_per_pixel(num_bytes: int, height: int, width: int) -> float:
-    """Return the rate of a picture of `height` x `width` pixels, bits per pixel."""
-    return 8.0 * num_bytes / (height * width)
-
-
 def psnr_db(reference: NDArray[np.uint8], picture: NDArray[np.uint8]) -> float:
     """Return the peak signal-to-noise ratio over all values of two uint8 arrays of one shape, dB.
 

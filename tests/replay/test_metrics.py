@@ -8,7 +8,6 @@ from pnc import belt
 from pnc.errors import ConfigError
 from pnc.replay.metrics import (
     MAX_PSNR_DB,
-    bits_per_pixel,
     bootstrap_interval,
     luma,
     ms_ssim,
@@ -91,10 +90,6 @@ def test_different_shapes_are_refused() -> None:
     for metric in (psnr_db, ms_ssim):
         with pytest.raises(ConfigError, match="differ"):
             metric(one, other)
-
-
-def test_bits_per_pixel() -> None:
-    assert bits_per_pixel(1024, 224, 224) == pytest.approx(0.16327, abs=1e-5)
 
 
 def test_top_k_breaks_ties_by_index() -> None:

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from training.provenance import describe_software, describe_source, hash_pictures
+
+
+def test_source_is_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-m", "one")
+    commit = describe_source(tmp_path)
+    assert len(commit) == 12
+    (tmp_path / "file").write_text("2")
+    assert describe_source(tmp_path) == commit + "+"
+
+
+def test_source_without_a_repository_is_the_version(tmp_path: Path) -> None:
+    assert describe_source(tmp_path) == importlib.metadata.version("pnc")
+    assert describe_source(tmp_path / "missing") == importlib.metadata.version("pnc")
+
+
+def test_software_names_what_decides() -> None:
+    software = describe_software()
+    assert software["keras"] == keras.__version__
+    assert software["backend"] == keras.backend.backend()
+
+
+def test_pictures_have_a_hash(tiny_run: Any) -> None:
+    with tiny_run.with_its_models():
+        data = tiny_run.open().pictures.data
+    again = hash_pictures(data)
+    assert len(again) == 32
+    assert hash_pictures(data) == again
+    data.labels[0] += 1
+    assert hash_pictures(data) != again

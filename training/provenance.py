@@ -1,0 +1,53 @@
+"""What a checkpoint was made of, so that it can be made again: source, libraries, pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from training.data import Data
+
+LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow")
+"""Distributions that decide a result; those that are installed are named."""
+
+
+def describe_source(folder: Path = Path(__file__).parent) -> str:
+    """The commit of the source, ``+`` behind it if files differ from it; the version elsewhere."""
+    try:
+        commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+        return commit + "+" * bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return importlib.metadata.version("pnc")
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return ended.stdout.strip()
+
+
+def describe_software() -> dict[str, str]:
+    """Source, Python, backend, and the versions of what decides a result."""
+    found = {
+        "source": describe_source(),
+        "python": platform.python_version(),
+        "backend": keras.backend.backend(),
+    }
+    installed = {
+        str(each.name).lower(): each.version for each in importlib.metadata.distributions()
+    }
+    return found | {name: installed[name] for name in LIBRARIES if name in installed}
+
+
+def hash_pictures(data: Data) -> str:
+    """The first 32 hex digits of the sha256 of all pictures as they are trained on, and labels."""
+    digest = hashlib.sha256(np.ascontiguousarray(data.labels).tobytes())
+    for index in range(len(data)):
+        digest.update(data.load(index).tobytes())
+    return digest.hexdigest()[:32]
