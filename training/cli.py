@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Train checkpoints on your own pictures.", no_args_is_help=True)
 
+
+class Fit(StrEnum):
+    """See :data:`pnc.codec.image.Fit`."""
+
+    crop = "crop"
+    squash = "squash"
+    pad = "pad"
+
+
 DataOption = Annotated[
     str,
     typer.Option("--data", help='"belt", a folder of class folders, or one with train/ and val/.'),
@@ -45,6 +54,9 @@ ExcludeOption = Annotated[
 ]
 RenameOption = Annotated[
     list[str] | None, typer.Option(help="FOLDER=NAME: another name for a class.")
+]
+FitOption = Annotated[
+    Fit, typer.Option("--fit", help="How pictures become square: crop, squash or pad.")
 ]
 OutOption = Annotated[
     Path | None, typer.Option(help="Checkpoint folder; default checkpoints/NAME.")
@@ -110,6 +122,7 @@ def _stage_command(stage: str, text: str) -> None:
         extra: ExtraOption = None,
         exclude: ExcludeOption = None,
         rename: RenameOption = None,
+        fit: FitOption = Fit.crop,
         loss: Annotated[Loss, typer.Option(help="Loss of the distillation.")] = Loss.features,
         architecture: Annotated[
             Architecture, typer.Option(help="Of the autoencoder.")
@@ -117,7 +130,7 @@ def _stage_command(stage: str, text: str) -> None:
         batch_size: Annotated[
             int | None, typer.Option(min=1, help="Pictures a step of pretrain and distill.")
         ] = None,
-        pretrain_steps: Annotated[int | None, typer.Option(min=1)] = None,
+        pretrain_steps: Annotated[int | None, typer.Option(min=0)] = None,
         distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
         finetune_pictures: Annotated[
             int | None, typer.Option(min=0, help="Pictures decoded for finetune; 0 skips it.")
@@ -142,6 +155,7 @@ def _stage_command(stage: str, text: str) -> None:
             extra=extra,
             exclude=exclude,
             rename=rename,
+            fit=fit.value,
             distill_loss=loss.value,
             architecture=architecture.value,
             batch_size=batch_size,
@@ -192,6 +206,8 @@ def everything(
     exclude: ExcludeOption = None,
     rename: RenameOption = None,
     teacher: TeacherOption = None,
+    judge: JudgeOption = None,
+    fit: FitOption = Fit.crop,
 ) -> None:
     """Check the pictures, train every stage in the time given, export, verify, report."""
     began = time.monotonic()
@@ -210,6 +226,8 @@ def everything(
             exclude=tuple(exclude or ()),
             rename=tuple(rename or ()),
             teacher=teacher,
+            judges=tuple(judge or ()),
+            fit=fit.value,
         ),
         began=began,
     )

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from pnc.codec.checkpoint import MANIFEST, Checkpoint
 from pnc.codec.codec import Codec
+from pnc.codec.image import Fit
 from pnc.errors import CheckpointError, ConfigError, PncError
 from training.budget.clock import Clock
 from training.budget.pace import Budget
@@ -78,6 +79,10 @@ class Order:
     """``FOLDER=NAME``."""
     teacher: str | None = None
     """A Keras classifier that helps."""
+    judges: tuple[str, ...] = ()
+    """More Keras classifiers that judge the autoencoder."""
+    fit: Fit = "crop"
+    """How pictures become square."""
     base: Recipe | None = field(default=None, repr=False)
     """Settings of the recipe other than the defaults, for tests."""
     cache: Path = CACHE_FOLDER
@@ -95,6 +100,8 @@ class Order:
             exclude=self.exclude,
             rename=self.rename,
             teacher=self.teacher,
+            judges=self.judges,
+            fit=self.fit,
         )
 
 
@@ -161,8 +168,10 @@ def _begin(order: Order) -> None:
     """
     if order.hours is not None and not (math.isfinite(order.hours) and order.hours > 0):
         raise ConfigError(f"--hours {order.hours}: give a number of hours, such as 1.5")
-    if order.teacher and not Path(order.teacher).is_file():
-        raise ConfigError(f"--teacher {order.teacher}: no such file; give a .keras file")
+    helpers = [("--teacher", order.teacher), *(("--judge", judge) for judge in order.judges)]
+    for option, file in helpers:
+        if file and not Path(file).is_file():
+            raise ConfigError(f"{option} {file}: no such file; give a .keras file")
     try:
         order.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=order.out):

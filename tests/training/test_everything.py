@@ -140,6 +140,11 @@ def test_a_refused_order_used_no_time_and_binds_nobody(
         module._begin(refused)
 
 
+def test_an_order_says_how_pictures_become_square(order: Order) -> None:
+    recipe = replace(order, fit="pad", judges=("j.keras",)).recipe()
+    assert (recipe.fit, recipe.judges) == ("pad", ("j.keras",))
+
+
 def test_one_process_at_a_time(order: Order) -> None:
     with only_process(order.run), pytest.raises(ConfigError, match="another process"):
         train_everything(order)
@@ -150,6 +155,7 @@ def test_what_would_fail_at_the_end_fails_at_once(order: Order, tmp_path: Path) 
     cases: dict[str, dict[str, Any]] = {
         "no checkpoint can be written there": {"out": tmp_path / "file" / "mine"},
         "--teacher t.keras: no such file": {"teacher": "t.keras"},
+        "--judge j.keras: no such file": {"judges": ("j.keras",)},
         "--hours nan": {"hours": float("nan")},
     }
     for text, options in cases.items():
