@@ -118,7 +118,7 @@ def attack(checkpoint: str, kind: str, seed: int, count: int) -> Cost:
 
 @pytest.mark.parametrize("kind", ATTACKS)
 def test_a_few_attacks_end_soon(kind: str) -> None:
-    check(attack("belt", kind, 1, 20), 20)
+    check(attack("belt", kind, 1, 20), 20, slowdown=4)  # coverage watches every line
 
 
 @pytest.mark.slow
@@ -140,8 +140,8 @@ def test_a_hundred_thousand_attacks_end_soon(kind: str, checkpoint: str) -> None
     check(worst, parts * each)
 
 
-def check(cost: Cost, count: int) -> None:
+def check(cost: Cost, count: int, slowdown: int = 1) -> None:
     print(f"{count} attacks: {cost}")  # noqa: T201 - the cost is a result
-    assert cost.seconds < MAX_SECONDS
+    assert cost.seconds < slowdown * MAX_SECONDS
     assert cost.num_bytes < MAX_BYTES
     assert cost.num_refused <= count

@@ -25,6 +25,7 @@ from training.export import (
     run_encoder,
     seal_card,
 )
+from training.provenance import hash_pictures
 
 
 def test_the_uint8_encoder_is_the_trained_one(
@@ -105,12 +106,15 @@ def test_a_finished_run_tells_of_itself(tiny_run: Any) -> None:
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     assert card["encoder_parity"]["equal"] >= 0.999
     assert card["encoder_parity"]["largest"] <= 1
+    data = tiny_run.open().pictures.data
     assert card["data"] == {
         "name": "photos",
-        "training_pictures": len(tiny_run.open().pictures.data.train),
+        "training_pictures": len(data.train),
         "unlabeled_pictures": 0,
         "skipped_pictures": 0,
+        "sha256": hash_pictures(data),
     }
+    assert card["software"]["backend"] == "tensorflow"
     assert card["recipe"]["data"] == "photos"
     assert card["accuracy"]["n"] == 2
     assert set(card["seconds"]) == {"classifier", "pretrain", "distill", "finetune"}
