@@ -31,11 +31,10 @@ def repair(pieces: Sequence[bytes], number: int) -> bytes:
         pieces: from the first on, those of the window all of one length.
         number: of the last piece that it covers.
     """
-    covered = np.arange(max(0, number - WINDOW + 1), number + 1)
-    window = np.frombuffer(b"".join(pieces[i] for i in covered.tolist()), np.uint8)
-    return _sum_of_products(
-        _coefficients(np.array([number]), covered), window.reshape(len(covered), -1)
-    ).tobytes()
+    start = max(0, number - WINDOW + 1)
+    window = np.frombuffer(b"".join(pieces[start : number + 1]), np.uint8)
+    coefficients = _coefficients([number], start)
+    return _sum_of_products(coefficients, window.reshape(number + 1 - start, -1)).tobytes()
 
 
 def recover(pieces: Mapping[int, bytes], repairs: Mapping[int, bytes]) -> dict[int, bytes]:
@@ -47,21 +46,38 @@ def recover(pieces: Mapping[int, bytes], repairs: Mapping[int, bytes]) -> dict[i
         pieces: by number, all of one length.
         repairs: by the number of the last piece that they cover, of the same length.
     """
-    known = dict(pieces)
+    if not repairs:
+        return dict(pieces)
+    length = len(next(iter(repairs.values())))
+    table = np.zeros((max([*pieces, *repairs]) + 1, length), np.uint8)
+    if pieces:
+        there = np.frombuffer(b"".join(pieces.values()), np.uint8)
+        table[list(pieces)] = there.reshape(len(pieces), length)
+    known = set(pieces)
     first = 0
     while True:
         while first in known:
             first += 1
-        found = _recover_next(known, repairs, first)
+        found = _recover_next(table, known, repairs, first)
         if not found:
-            return known
-        known |= found
+            return {number: table[number].tobytes() for number in known}
+        known.update(found)
 
 
 def _recover_next(
-    known: Mapping[int, bytes], repairs: Mapping[int, bytes], first: int
-) -> dict[int, bytes]:
-    """The first lost piece, and those that have to be found together with it; none if it cannot."""
+    table: Field, known: set[int], repairs: Mapping[int, bytes], first: int
+) -> list[int]:
+    """Write the first lost piece into the table, and those that have to be found together with it.
+
+    Args:
+        table: pieces by number, zeros for those that are not known.
+        known: their numbers.
+        repairs: by the number of the last piece that they cover.
+        first: the number of the first lost piece.
+
+    Returns:
+        The numbers of those found; none if the first cannot be.
+    """
     missing: list[int] = []
     useful: list[int] = []
     for number in range(first, first + WINDOW):
@@ -70,36 +86,38 @@ def _recover_next(
         if number in repairs:
             useful.append(number)
             if len(useful) >= len(missing):
-                found = _solve(known, repairs, missing, useful)
-                if found:
-                    return found
-    return {}
+                sums = np.frombuffer(b"".join(repairs[each] for each in useful), np.uint8)
+                solved = _solve(table, sums.reshape(len(useful), -1), missing, useful)
+                if solved is not None:
+                    table[missing] = solved
+                    return missing
+    return []
 
 
-def _solve(
-    known: Mapping[int, bytes],
-    repairs: Mapping[int, bytes],
-    missing: list[int],
-    useful: list[int],
-) -> dict[int, bytes]:
+def _solve(table: Field, sums: Field, missing: list[int], useful: list[int]) -> Field | None:
     """The missing pieces from so many repairs, of which all else is known; none if undetermined."""
-    numbers = np.arange(max(0, useful[0] - WINDOW + 1), useful[-1] + 1)
-    length = len(repairs[useful[0]])
-    there = b"".join(known.get(number, bytes(length)) for number in numbers.tolist())
-    coefficients = _coefficients(np.array(useful), numbers)
-    sums = np.frombuffer(b"".join(repairs[number] for number in useful), np.uint8)
-    sums = sums.reshape(len(useful), length) ^ _sum_of_products(
-        coefficients, np.frombuffer(there, np.uint8).reshape(len(numbers), length)
-    )
-    solved = _eliminate(coefficients[:, np.array(missing) - numbers[0]], sums)
-    return {} if solved is None else dict(zip(missing, map(bytes, solved), strict=True))
+    start = max(0, useful[0] - WINDOW + 1)
+    coefficients = _coefficients(useful, start)
+    rest = sums ^ _sum_of_products(coefficients, table[start : useful[-1] + 1])
+    return _eliminate(coefficients[:, [number - start for number in missing]], rest)
 
 
-def _coefficients(repairs: NDArray[np.intp], pieces: NDArray[np.intp]) -> Field:
-    """How often each repair (row) holds each piece (column): ``1 / (x + y)``, or 0 outside."""
-    lag = repairs[:, None] - pieces
-    quotient = _inverses()[(128 + repairs[:, None] % 128) ^ (pieces % 128)]
-    return np.where((lag >= 0) & (lag < WINDOW), quotient, 0).astype(np.uint8)
+def _coefficients(repairs: list[int], start: int) -> Field:
+    """How often each repair (row) holds each piece from ``start`` to the last repair (column)."""
+    matrix = np.zeros((len(repairs), repairs[-1] + 1 - start), np.uint8)
+    for row, number in enumerate(repairs):
+        covered = min(WINDOW, number + 1)
+        end = number + 1 - start
+        matrix[row, end - covered : end] = _window(number % 128)[WINDOW - covered :]
+    return matrix
+
+
+@lru_cache(maxsize=128)
+def _window(number: int) -> Field:
+    """How often a repair holds each piece of its window: ``1 / (x + y)``, of a Cauchy matrix."""
+    pieces = np.arange(number - WINDOW + 1, number + 1) % 128
+    window: Field = _inverses()[(128 + number) ^ pieces]
+    return window
 
 
 def _sum_of_products(coefficients: Field, pieces: Field) -> Field:
