@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pnc.replay.baselines.whole_files import open_webp
 from training.report.drawing import Series, line_chart, picture_uri
 from training.report.gather import (
     BUDGETS,
@@ -193,6 +195,15 @@ def test_a_page_without_rivals_or_curves(tmp_path: Path) -> None:
     assert "do not do what was trained" in page
 
 
+def test_a_chart_says_when_rivals_saw_fewer_pictures(tmp_path: Path) -> None:
+    for num_compared, says in ((3, False), (2, True)):
+        facts, records = make_facts(), make_records(3)
+        records[num_compared:] = [{**r, "rivals": {}} for r in records[num_compared:]]
+        facts["results"] = summarise(records, CLASSES)
+        page = render_page(facts, tmp_path, [], lambda _i, _b: np.zeros((8, 8, 3), np.uint8))
+        assert ("this checkpoint, the rivals' 2 pictures" in html.unescape(page)) == says
+
+
 def test_pictures_are_measured_once(
     tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +219,7 @@ def test_pictures_are_measured_once(
             labels,
             names,
             seconds=seconds,
-            rivals=("webp",),
+            rivals={"webp": open_webp},
             now=lambda: float(next(clock)),
         )
 

@@ -11,8 +11,12 @@ from typing import Any
 from pnc.codec.image import SIZE
 from pnc.replay.baselines.base import SCALES, Contender, Options, Rival, freeze, name_version, save
 
-AVIF_SPEED = 6
-"""libavif's effort, 0 to 10, least at 10: Pillow's default."""
+AVIF_SPEED = 3
+"""libavif's effort, 0 to 10, least at 10.
+
+On photographs of 224 x 224 at equal PSNR, 3 takes 9.0 % fewer bytes than Pillow's default of 6 and
+11 times as long; 0 takes 10.7 % fewer, and 45 times as long.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,16 @@ class StrippedAvif(Rival):
         return _join_avif(_avif_container(side, freeze(self.ladder[-1])), stream)
 
 
-def open_avif() -> list[Contender]:
+def open_avif(speed: int = AVIF_SPEED) -> list[Contender]:
     """Return the variants of AVIF.
+
+    Args:
+        speed: libavif's effort, 0 to 10, least at 10.
 
     Raises:
         ConfigError: This Pillow lacks it.
     """
-    ladder, version = _avif_ladder(), name_version("avif")
+    ladder, version = _avif_ladder(speed), name_version("avif")
     return [Rival("avif", "AVIF", ladder, scale, version) for scale in SCALES]
 
 
@@ -53,15 +60,15 @@ def open_stripped_avif() -> list[Contender]:
     Raises:
         ConfigError: This Pillow lacks AVIF.
     """
-    ladder, version = _avif_ladder(), name_version("avif")
+    ladder, version = _avif_ladder(AVIF_SPEED), name_version("avif")
     return [StrippedAvif("avif-stripped", "AVIF", ladder, scale, version) for scale in SCALES]
 
 
-def _avif_ladder() -> tuple[Mapping[str, Any], ...]:
+def _avif_ladder(speed: int) -> tuple[Mapping[str, Any], ...]:
     """Return one quality for each of AV1's 64 quantizers, by libavif's rule, coarsest first."""
     of_quantizer = {((100 - quality) * 63 + 50) // 100: quality for quality in range(101)}
     return tuple(
-        {"quality": of_quantizer[quantizer], "speed": AVIF_SPEED, "max_threads": 1}
+        {"quality": of_quantizer[quantizer], "speed": speed, "max_threads": 1}
         for quantizer in sorted(of_quantizer, reverse=True)
     )
 
