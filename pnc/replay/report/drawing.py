@@ -37,19 +37,24 @@ def make_panels(
     return places[:num_panels]
 
 
+QUALITIES = {"psnr_db": "PSNR, dB", "ms_ssim": "MS-SSIM"}
+"""How alike pictures are: metrics that are no percentages, and what axes call them."""
+
+
 def style_panel(axes: Any, *, title: str, x_label: str, metric: str, **title_style: Any) -> None:
-    """Give a panel its title, labels, grid, and percent as its upright axis.
+    """Give a panel its title, labels and grid; accuracies get percent as their upright axis.
 
     Args:
         axes: The panel.
         title: Above its left edge.
         x_label: What its level axis shows.
-        metric: What its upright axis shows, "top1" or "top5".
+        metric: What its upright axis shows, "top1", "top5" or one of `QUALITIES`.
         title_style: Of Matplotlib's ``set_title``.
     """
-    axes.set_ylim(0, 102)
+    if metric not in QUALITIES:
+        axes.set_ylim(0, 102)
     axes.set_xlabel(x_label, color=INK)
-    axes.set_ylabel(f"{title_of(metric)} accuracy, %", color=INK)
+    axes.set_ylabel(QUALITIES.get(metric) or f"{title_of(metric)} accuracy, %", color=INK)
     axes.set_title(title, loc="left", color=INK, **{"fontsize": 10, **title_style})
     axes.grid(axis="y", **GRID)
     axes.set_axisbelow(True)
@@ -63,9 +68,10 @@ def draw_curve(
     *,
     color: str,
     bars: bool = False,
+    scale: float = 100,
     **line_style: Any,
 ) -> Any:
-    """Draw shares as percent, their intervals as a band or as bars; return Matplotlib's line.
+    """Draw values, their intervals as a band or as bars; return Matplotlib's line.
 
     Args:
         axes: The panel.
@@ -73,9 +79,12 @@ def draw_curve(
         cells: For each place value, low and high.
         color: Of line and intervals.
         bars: Whether intervals are bars.
+        scale: What values are drawn times; shares as percent unless told otherwise.
         line_style: Of Matplotlib's ``plot``.
     """
-    values, low, high = ([100 * cell[part] for cell in cells] for part in ("value", "low", "high"))
+    values, low, high = (
+        [scale * cell[part] for cell in cells] for part in ("value", "low", "high")
+    )
     if bars:
         axes.vlines(places, low, high, color=color, linewidth=1, alpha=0.45, zorder=2)
     else:

@@ -10,6 +10,7 @@ from pnc.replay.report.drawing import (
     INK,
     MUTED,
     OWN_COLOURS,
+    QUALITIES,
     draw_curve,
     make_panels,
     style_panel,
@@ -45,11 +46,16 @@ def rate_accuracy_tables(results: Results) -> str:
 def draw_rate_accuracy(figure: Any, results: Results) -> None:
     """Draw a panel for each set and judge: accuracy over bytes, 95 % intervals as band or bars.
 
+    Behind them PSNR and MS-SSIM of each set, at the settings that its first judge chose.
+
     Args:
         figure: An empty ``matplotlib.figure.Figure``; its size and layout are set.
         results: Of `RATE_ACCURACY_SCHEMA`.
     """
     panels = list_panels(results)
+    first_judges = {set_name: judge for set_name, judge, _ in reversed(panels)}
+    for set_name in dict.fromkeys(set_name for set_name, *_ in panels):
+        panels += [(set_name, first_judges[set_name], quality) for quality in QUALITIES]
     num_columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
     styles = _styles(results)
     handles: dict[str, Any] = {}
@@ -82,22 +88,17 @@ def _draw_panel(
 ) -> None:
     budgets = results["budgets"]
     whole = _undamaged(results, set_name, judge)
-    ceiling = 100 * whole[metric]["value"]
-    axes.axhline(ceiling, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate(
-        f"undamaged {ceiling:.1f}",
-        (0, ceiling),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 4),
-        textcoords="offset points",
-        fontsize=9,
-        color=MUTED,
-    )
+    is_accuracy = metric not in QUALITIES
     for codec in reversed(results["codecs"]):
         name = codec["name"]
         cells = [row[metric] for row in _rows(results, set_name, judge, name)]
         handles[codec["title"]] = draw_curve(
-            axes, budgets, cells, bars=codec["is_rival"], **styles[name]
+            axes,
+            budgets,
+            cells,
+            bars=codec["is_rival"],
+            scale=100 if is_accuracy else 1,
+            **styles[name],
         )
     axes.set_xscale("log", base=2)
     axes.set_xticks(budgets, [f"{budget:,}" for budget in budgets])
@@ -105,16 +106,31 @@ def _draw_panel(
     axes.margins(x=0.05)
     style_panel(
         axes,
-        title=f"{set_name}, judged by {judge} (n = {whole['n']})",
+        title=f"{set_name}{f', judged by {judge}' * is_accuracy} (n = {whole['n']})",
         x_label="bytes at most",
         metric=metric,
         fontsize=11,
         fontweight="bold",
     )
-    axes.set_yticks(range(0, 101, 20))
+    if is_accuracy:
+        axes.set_yticks(range(0, 101, 20))
+        _draw_ceiling(axes, 100 * whole[metric]["value"])
     axes.spines["left"].set_visible(False)
     axes.spines["bottom"].set_color("#c4c9d0")
     axes.tick_params(colors=INK, length=0, labelsize=9.5)
+
+
+def _draw_ceiling(axes: Any, undamaged: float) -> None:
+    axes.axhline(undamaged, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate(
+        f"undamaged {undamaged:.1f}",
+        (0, undamaged),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 4),
+        textcoords="offset points",
+        fontsize=9,
+        color=MUTED,
+    )
 
 
 def _styles(results: Results) -> dict[str, dict[str, Any]]:

@@ -48,6 +48,8 @@ def make_results(num_classes: dict[str, int]) -> dict[str, Any]:
                 "budget": budget,
                 "top1": cell(value / 2),
                 "top5": cell(value),
+                "psnr_db": cell(20 + 10 * value),
+                "ms_ssim": cell(value),
                 **({} if codec == "ours" else differences(value - ACCURACY["ours"][place])),
             }
             for judge in num_classes
@@ -117,11 +119,13 @@ def test_every_panel_is_drawn_with_every_codec(num_panels: int) -> None:
     figure = Figure()
     draw_rate_accuracy(figure, deepcopy(results))
     drawn = [axes for axes in figure.axes if axes.lines]
-    assert len(drawn) == num_panels
-    for axes in drawn:
+    assert len(drawn) == num_panels + 2
+    scales = [(0, 100)] * num_panels + [(20, 10), (0, 1)]
+    for axes, (start, scale) in zip(drawn, scales, strict=True):
         heights = [tuple(np.ravel(line.get_ydata()).tolist()) for line in axes.lines]
         curves = {height for height in heights if len(height) == len(BUDGETS)}
-        assert curves == {tuple(100 * v for v in values) for values in ACCURACY.values()}
+        assert curves == {tuple(start + scale * v for v in values) for values in ACCURACY.values()}
+    assert [axes.get_ylabel() for axes in drawn[-2:]] == ["PSNR, dB", "MS-SSIM"]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         codec["title"] for codec in results["codecs"]
