@@ -31,7 +31,6 @@ from benchmarks.cost import measure_cost
 from benchmarks.device import measure_device
 from benchmarks.gallery import draw_gallery
 from benchmarks.kinds import DRAWINGS, RESULTS, TABLES, finish, look_up, run, schema_of
-from benchmarks.klt import FAMILY as KLT
 from benchmarks.link_cli import chaos, early_stop, faults, late, replug
 from benchmarks.loss import BUDGETS as LOSS_BUDGETS
 from benchmarks.loss import LOSSES, MTUS, NUM_SEEDS, REDUNDANCIES, LossPlan, measure_loss
@@ -240,14 +239,14 @@ def run_all(
     folder = photographs or (Path(given) if given else None)
     if "belt" in known:
         typer.echo("rate-accuracy on the belt")
-        plan = belt_plan([*installed_rivals(), KLT], num_pictures, processes)
+        plan = belt_plan(installed_rivals(), num_pictures, processes)
         run(measure_rate_accuracy, plan, out / "rate_accuracy_belt.json")
         gallery(out=out / "gallery.png")
     if folder is None:
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
     elif "photo" in known:
         typer.echo("rate-accuracy on photographs")
-        rivals = [*installed_rivals(), KLT, *([PUBLISHED] if find_weights("rtss23") else [])]
+        rivals = [*installed_rivals(), *([PUBLISHED] if find_weights("rtss23") else [])]
         plan = photograph_plan(folder, ["photo"], rivals, num_pictures, processes)
         run(measure_rate_accuracy, plan, out / "rate_accuracy.json")
     if "belt" in known:

@@ -3,7 +3,6 @@
 webp, avif, ...             a rival of Pillow's, see `pnc.replay.baselines`
 rtss23-huffman              the published transmission over the checkpoint ``rtss23``
 rtss23-huffman=SOURCE       over another checkpoint of that architecture, or an ``.npz`` file
-klt                         a transform fitted to the training pictures, see `benchmarks.klt`
 NAME or FOLDER              a checkpoint of ours
 NAME?mtu=64&loss=0.2&seed=1 its packets, some of them lost
 NAME?received=BASE64        packets that arrived, whatever sent them
@@ -18,11 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qs
 
-import numpy as np
-
-from benchmarks.klt import FAMILY as KLT
-from benchmarks.klt import TRANSFORM_PICTURES, fit_transforms, read_transforms, write_transforms
-from benchmarks.pictures import PictureRef, PictureSet
+from benchmarks.pictures import PictureSet
 from pnc.codec.codec import Codec
 from pnc.codec.image import Fit
 from pnc.errors import ConfigError
@@ -43,7 +38,7 @@ _TABLES = ",tables="
 
 def is_rival(text: str) -> bool:
     """Return whether a text names a rival rather than a checkpoint of ours."""
-    return text in RIVALS or _is_published(text) or _is_klt(text)
+    return text in RIVALS or _is_published(text)
 
 
 @lru_cache(maxsize=256)
@@ -51,7 +46,7 @@ def open_codec(text: str) -> tuple[Contender, ...]:
     """Return the variants of a rival, or of anything else its only one.
 
     Raises:
-        ConfigError: The rival is not installed, or has to be fitted by `fit_codec`.
+        ConfigError: The rival is not installed, or the published one has no tables yet.
         CheckpointError: No such checkpoint.
     """
     if text in RIVALS:
@@ -61,12 +56,8 @@ def open_codec(text: str) -> tuple[Contender, ...]:
         network = _open_network(source)
         lengths = read_tables(Path(tables)) if tables else network.huffman_lengths
         if lengths is None:
-            raise ConfigError(f"{text}: has no Huffman tables; fit them with `fit_codec`")
+            raise ConfigError(f"{text}: has no Huffman tables; fit them with `fit_tables`")
         return (PublishedFeatures(network, tuple(HuffmanCode(row) for row in lengths)),)
-    if _is_klt(text):
-        if text == KLT:
-            raise ConfigError(f"{text}: is not fitted; fit it with `fit_codec`")
-        return read_transforms(Path(text.partition("=")[2]))
     checkpoint, question, options = text.partition("?")
     if not question:
         return (OwnStreams(_load(text)),)
@@ -89,22 +80,20 @@ def name_received(checkpoint: str, packets: Sequence[bytes]) -> str:
     return f"{checkpoint}?received={base64.urlsafe_b64encode(pack_packets(packets)).decode()}"
 
 
-def fit_codec(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> str:
-    """Return a codec's text with what it lacks, fitted once and kept: Huffman tables, transforms.
+def fit_tables(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> str:
+    """Return a codec's text with the Huffman tables that it lacks, fitted once and kept.
 
     Args:
-        text: Any codec; only the published one and `klt` need something.
+        text: Any codec; only the published one needs something.
         sets: Pictures to fit to, none of which is reported on.
         fit: How they are made square.
-        cache: Folder for what is fitted.
+        cache: Folder for the tables.
 
     Raises:
         ConfigError: There are no pictures.
         CheckpointError: No such checkpoint.
         ImageError: A picture cannot be read.
     """
-    if text == KLT:
-        return _fit_klt(sets, fit, cache)
     if not _is_published(text):
         return text
     source, tables = _split_published(text)
@@ -112,26 +101,11 @@ def fit_codec(text: str, sets: Sequence[PictureSet], fit: Fit, cache: Path) -> s
     if tables or network.huffman_lengths is not None:
         return text
     pictures = [picture for part in sets for picture in part.pictures[:TABLE_PICTURES]]
-    path = cache / f"huffman-{_hash_fit(network.fingerprint, fit, pictures)}.json"
+    keys = " ".join([network.fingerprint, fit, *(picture.key for picture in pictures)])
+    path = cache / f"huffman-{hashlib.sha256(keys.encode()).hexdigest()[:16]}.json"
     if not path.is_file():
         write_tables(path, fit_codes(network.encode(p.load(fit)) for p in pictures))
     return f"{PUBLISHED}={source}{_TABLES}{path}"
-
-
-def _fit_klt(sets: Sequence[PictureSet], fit: Fit, cache: Path) -> str:
-    """Return the text of `klt` fitted to as many pictures of each set."""
-    share = -(-TRANSFORM_PICTURES // max(len(sets), 1))
-    pictures = [picture for part in sets for picture in part.pictures[:share]]
-    path = cache / f"{KLT}-{_hash_fit(KLT, fit, pictures)}.npz"
-    if not path.is_file():
-        mixed = sorted(pictures, key=lambda picture: picture.key)
-        write_transforms(path, fit_transforms(np.array([p.load(fit) for p in mixed])))
-    return f"{KLT}={path}"
-
-
-def _hash_fit(identity: str, fit: Fit, pictures: Sequence[PictureRef]) -> str:
-    keys = " ".join([identity, fit, *(picture.key for picture in pictures)])
-    return hashlib.sha256(keys.encode()).hexdigest()[:16]
 
 
 @lru_cache(maxsize=8)
@@ -146,10 +120,6 @@ def _open_network(source: str) -> Network:
 
 def _is_published(text: str) -> bool:
     return text.partition("=")[0] == PUBLISHED
-
-
-def _is_klt(text: str) -> bool:
-    return text.partition("=")[0] == KLT
 
 
 def _split_published(text: str) -> tuple[str, str]:

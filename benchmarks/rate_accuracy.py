@@ -28,7 +28,7 @@ from benchmarks.bench import (
     intervals,
     open_bench,
 )
-from benchmarks.codecs import TABLE_PICTURES, fit_codec, is_rival, open_codec
+from benchmarks.codecs import TABLE_PICTURES, fit_tables, is_rival, open_codec
 from benchmarks.pictures import PictureSet
 from benchmarks.work import UNDAMAGED, Cell, fingerprint
 from pnc.errors import ConfigError
@@ -79,7 +79,7 @@ def measure_rate_accuracy(
         limit = plan.tune_limit if plan.tune_limit is not None else plan.limit
         tuning = plan.open_sets(plan.tune, limit)
         fitting = plan.open_sets(plan.train, TABLE_PICTURES) or tuning
-        codecs = [fit_codec(codec, fitting, plan.fit, plan.cache) for codec in plan.codecs]
+        codecs = [fit_tables(codec, fitting, plan.fit, plan.cache) for codec in plan.codecs]
         plan = replace(plan, codecs=tuple(codecs))
         names = {codec: open_codec(codec)[0].family for codec in plan.codecs}
         if len(set(names.values())) < len(names):

@@ -24,7 +24,6 @@ def belt_plan(rivals: Sequence[str], limit: int, num_processes: int) -> RateAccu
         judges=("belt",),
         codecs=("belt", *rivals),
         tune=("belt#tune",),
-        train=("belt#tune",),
         limit=limit,
         tune_limit=min(limit, TUNE_LIMIT),
         num_processes=num_processes,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import codecs
-from benchmarks.codecs import fit_codec, is_rival, name_lossy, open_codec
+from benchmarks.codecs import fit_tables, is_rival, name_lossy, open_codec
 from benchmarks.pictures import open_set
 from pnc.errors import ConfigError
 from pnc.replay.loss import LossyPackets
@@ -25,13 +25,13 @@ def test_tables_are_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ConfigError, match="no Huffman tables"):
         open_codec(text)
     sets = [open_set("belt#tune", limit=2)]
-    fitted = fit_codec(text, sets, "crop", tmp_path)
+    fitted = fit_tables(text, sets, "crop", tmp_path)
     (contender,) = open_codec(fitted)
     assert contender.family == "rtss23-huffman"
     monkeypatch.setattr(codecs, "fit_codes", lambda *_: pytest.fail("fitted again"))
-    assert fit_codec(text, sets, "crop", tmp_path) == fitted
-    assert fit_codec(fitted, sets, "crop", tmp_path) == fitted
-    assert fit_codec("webp", [], "crop", tmp_path) == "webp"
+    assert fit_tables(text, sets, "crop", tmp_path) == fitted
+    assert fit_tables(fitted, sets, "crop", tmp_path) == fitted
+    assert fit_tables("webp", [], "crop", tmp_path) == "webp"
 
 
 def test_lossy_packets_are_named() -> None:

@@ -45,7 +45,6 @@ TITLES = {
     "jpegxl": "JPEG XL",
     "jpeg2000": "JPEG 2000",
     "rtss23-huffman": "published, whole features",
-    "klt": "KLT, our entropy coder",
 }
 """What tables and plots call them."""
 

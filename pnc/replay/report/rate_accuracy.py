@@ -28,7 +28,6 @@ RIVAL_STYLES = {
     "jpegxl": ("#c28a0e", "P"),
     "jpeg2000": ("#9a6fb0", "v"),
     "rtss23-huffman": ("#22262b", "X"),
-    "klt": ("#5fae4b", "p"),
 }
 """Colours and Matplotlib's markers of the rivals that are known."""
 
