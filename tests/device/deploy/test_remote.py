@@ -128,7 +128,7 @@ def test_a_release_that_does_not_run_is_taken_back(
     device: Remote, plans: dict[str, Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device.bring(plans["good"])
-    monkeypatch.setitem(WAITS, "wait_s", 1.5)
+    monkeypatch.setitem(WAITS, "wait_s", 4.0)
     done = device.bring(plans["cannot run"])
     assert done["running"] == 1
     assert "did not run steadily" in done["why"]
