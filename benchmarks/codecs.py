@@ -3,6 +3,7 @@
 webp, avif, ...             a rival of Pillow's, see `pnc.replay.baselines`
 rtss23-huffman              the published transmission over the checkpoint ``rtss23``
 rtss23-huffman=SOURCE       over another checkpoint of that architecture, or an ``.npz`` file
+klt=FILE.npz                a transform without learning, see `pnc.replay.klt`
 NAME or FOLDER              a checkpoint of ours
 NAME?mtu=64&loss=0.2&seed=1 its packets, some of them lost
 NAME?received=BASE64        packets that arrived, whatever sent them
@@ -24,6 +25,7 @@ from pnc.errors import ConfigError
 from pnc.replay.baselines import RIVALS, Contender, open_family
 from pnc.replay.baselines.own import OwnStreams
 from pnc.replay.huffman import HuffmanCode
+from pnc.replay.klt import Klt, read_transform
 from pnc.replay.loss import LossyPackets, pack_packets
 from pnc.replay.received import ReceivedPackets
 from pnc.replay.rtss23 import FAMILY as PUBLISHED
@@ -35,10 +37,12 @@ TABLE_PICTURES = 500
 
 _TABLES = ",tables="
 
+_KLT = "klt="
+
 
 def is_rival(text: str) -> bool:
     """Return whether a text names a rival rather than a checkpoint of ours."""
-    return text in RIVALS or _is_published(text)
+    return text in RIVALS or text.startswith(_KLT) or _is_published(text)
 
 
 @lru_cache(maxsize=256)
@@ -47,10 +51,14 @@ def open_codec(text: str) -> tuple[Contender, ...]:
 
     Raises:
         ConfigError: The rival is not installed, or the published one has no tables yet.
-        CheckpointError: No such checkpoint.
+        CheckpointError: No such checkpoint or transform.
     """
     if text in RIVALS:
         return tuple(open_family(text))
+    if text.startswith(_KLT):
+        path = Path(text.removeprefix(_KLT))
+        read_transform(path)
+        return (Klt(path),)
     if _is_published(text):
         source, tables = _split_published(text)
         network = _open_network(source)

@@ -82,6 +82,11 @@ class AutoencoderConfig:
 class Autoencoder:
     """Encoder, coding plan and decoder of one architecture.
 
+    Only the decoder is trained, the encoder stays the transform that it starts as. Trained through
+    the decoder it sends what helps the judges and pays in bytes, which no loss counts (experiment
+    0016); and the last features of ``rtss23`` would die out (their ReLU gives 0, and then no
+    gradient).
+
     Attributes:
         architecture: what was built.
         encoder, decoder: Keras models, see :mod:`training.architectures`.
@@ -90,6 +95,7 @@ class Autoencoder:
     def __init__(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self.encoder, self.decoder = architecture.build()
+        self.encoder.trainable = False
         self._fitted: FittedPlan | None = None
         self._cuts: Cuts | None = None
 
@@ -303,12 +309,7 @@ def train_autoencoder(
     judge: Judge | None = None,
     tune_images: Pictures | None = None,
 ) -> LoopState:
-    """Run (or resume) one stage; afterwards the autoencoder carries the averaged weights.
-
-    The encoder of ``rtss23`` stays the transform that it is: trained as briefly as the decoder's
-    cost allows, its last features would die out (their ReLU gives 0, and then no gradient).
-    """
-    autoencoder.encoder.trainable = autoencoder.architecture.tells_received
+    """Run (or resume) one stage; afterwards the autoencoder carries the averaged weights."""
     trainer = AutoencoderTrainer(autoencoder, config.loss, judge)
     warmup = min(200, config.num_steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -273,6 +273,31 @@ def ablate(
 
 
 @app.command()
+def klt(
+    out: Annotated[Path, typer.Option(help="File to write, .npz.")],
+    data: DataOption = "belt",
+    extra: ExtraOption = None,
+    exclude: ExcludeOption = None,
+    fit: FitOption = Fit.crop,
+    seed: SeedOption = 0,
+    patch: Annotated[int, typer.Option(min=4, help="Side of a patch, pixels.")] = 14,
+    channels: Annotated[int, typer.Option(min=1, max=1024, help="Directions kept.")] = 72,
+) -> None:
+    """A Karhunen-Loeve transform of patches with its plan, the baseline of benchmarks."""
+    _prepare()
+    from training.files import replacing
+    from training.klt import fit_klt
+    from training.run_pictures import mixed_training_pictures, open_pictures
+
+    recipe = _recipe("klt", data, extra=extra, exclude=exclude, fit=fit.value, seed=seed)
+    images = mixed_training_pictures(open_pictures(recipe), seed)
+    content = fit_klt(images, patch, channels).to_bytes()
+    with replacing(out) as path:
+        path.write_bytes(content)
+    typer.echo(out)
+
+
+@app.command()
 def speed(
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path(
         "runs/bench/training_speed.json"

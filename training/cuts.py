@@ -70,7 +70,7 @@ class FeatureDrop(keras.layers.Layer):
     Call arguments: values float ``[n, h, w, c]``, whole numbers of features float ``[n]``.
 
     Returns:
-        What is left of the values. The gradient passes straight through to it.
+        What is left of the values. No gradient passes to them.
     """
 
     def call(self, values: Any, num_features: Any) -> Any:
@@ -81,8 +81,7 @@ class FeatureDrop(keras.layers.Layer):
         restored = levels * (255.0 / NUM_LEVELS)
         features = ops.arange(values.shape[-1], dtype="float32")
         arrived = ops.cast(features < ops.reshape(num_features, (-1, 1, 1, 1)), "float32")
-        through = values * arrived
-        return ops.stop_gradient(restored * arrived) + (through - ops.stop_gradient(through))
+        return restored * arrived
 
 
 class FeatureCuts:

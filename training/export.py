@@ -158,10 +158,10 @@ def fixed_decoder(autoencoder: Autoencoder) -> keras.Model:
     return keras.Model(inputs, autoencoder.decoder(inputs if len(inputs) > 1 else inputs[0]))
 
 
-def fixed_classifier(classifier: keras.Model) -> keras.Model:
-    """The classifier for one picture of full size."""
+def convert_classifier(classifier: keras.Model) -> bytes:
+    """The classifier for one picture of full size, as :func:`convert_float16`."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
-    return keras.Model(picture, classifier(picture))
+    return convert_float16(keras.Model(picture, classifier(picture)))
 
 
 def run_encoder(content: bytes, images: Pictures) -> NDArray[np.uint8]:
@@ -214,7 +214,7 @@ def export_checkpoint(
     plan = fit_plan(symbols, autoencoder.architecture.zero_point, scale).plan
     _replace(folder / "encoder.tflite", encoder)
     _replace(folder / "decoder.tflite", convert_float16(fixed_decoder(autoencoder)))
-    _replace(folder / "classifier.tflite", convert_float16(fixed_classifier(classifier)))
+    _replace(folder / "classifier.tflite", convert_classifier(classifier))
     _replace(folder / PLAN, plan_to_bytes(plan))
     write_manifest(
         folder,

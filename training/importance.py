@@ -1,11 +1,12 @@
-"""How much each coefficient matters to the judge: the scales of a coding plan.
+"""How much each place of a picture matters to the judge: the scales of a coding plan.
 
 Bit planes are sent by magnitude, so what is scaled up is sent earlier and finer. If the loss grows
-with the square of an error, errors cost least bytes where each coefficient is scaled by the root of
-its weight (reverse water-filling; Cover, Thomas, "Elements of Information Theory", section 10.3).
-The weights are the mean squared gradients of the judge's loss, a diagonal Fisher matrix. Of a
-place's weight less than the root is taken: gradients speak of small errors, streams are cut early
-(experiment 0004).
+with the square of an error, errors cost least bytes where each place is scaled by the root of its
+weight (reverse water-filling; Cover, Thomas, "Elements of Information Theory", section 10.3). The
+weights are the mean squared gradients of the judge's loss, a diagonal Fisher matrix. Less than the
+root is taken: gradients speak of small errors, streams are cut early (experiment 0004). All
+channels of a place share its scale: scales of channels bring nothing to a transform that stays as
+it is (experiment 0016).
 """
 
 from __future__ import annotations
@@ -37,9 +38,6 @@ BUDGETS = (400.0, 3000.0)
 
 PLACE_POWER = 0.35
 """Power of a place's weight that makes its scale."""
-
-CHANNEL_POWER = 0.5
-"""Power of a channel's weight that makes its scale."""
 
 LARGEST_SCALE = 3.0
 """And the smallest is one over it."""
@@ -96,17 +94,13 @@ def _gradient_function(
 
 
 def scales_of(weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Scales from the weight of each coefficient, both ``[height, width, channels]``.
-
-    The part of the place is smooth and the same for all channels.
-    """
+    """Smooth scales of places from the weight of each coefficient, both ``[h, w, channels]``."""
     tiny = 1e-6 * weights.mean() + 1e-30
     place = np.log(weights.mean(axis=2) + tiny)
     place = _blurred(_blurred((place + place[:, ::-1]) / 2))
-    channel = np.log(weights.mean(axis=(0, 1)) + tiny)
-    power = PLACE_POWER * place[:, :, None] + CHANNEL_POWER * channel
-    scales = np.exp(power - power.mean())
-    return np.clip(scales, 1 / LARGEST_SCALE, LARGEST_SCALE).astype(np.float32)
+    scales = np.exp(PLACE_POWER * (place - place.mean()))
+    scales = np.clip(scales, 1 / LARGEST_SCALE, LARGEST_SCALE).astype(np.float32)
+    return np.repeat(scales[:, :, None], weights.shape[2], axis=2)
 
 
 def _blurred(field: NDArray[np.float64]) -> NDArray[np.float64]:

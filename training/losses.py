@@ -18,7 +18,7 @@ from training.views import look
 PUBLISHED_MSE_WEIGHT = 10.0
 """RTSS'23 minimises ``10 * MSE + KL`` with pictures in 0..1 (training code of the paper)."""
 
-FEATURE_MSE_WEIGHT = 1e-3
+FEATURE_MSE_WEIGHT = 2e-3
 """Weight of the squared error, grey levels squared, beside the feature terms: keeps colours true
 where no judge looks."""
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.on_cores import ThreadCodec, map_on_cores
+from pnc.codec.codec import Codec
+from pnc.codec.interpreter import Model
+from training.on_cores import EachThread, map_on_cores
 from training.pictures import Pictures
 
 BUDGETS = (256, 512, 1024, 2048, 4096)
@@ -20,40 +22,52 @@ def measure_checkpoint(
     pictures: Pictures,
     labels: NDArray[np.int64],
     *,
+    others: Sequence[bytes] = (),
     budgets: Sequence[int] = BUDGETS,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[str, float]:
+) -> list[dict[str, float]]:
     """Top-1 accuracy of the classifier on undamaged pictures and on streams cut at each budget.
 
     Args:
         folder: an exported checkpoint.
         pictures: those to report on.
         labels: their classes, ``[n]``.
+        others: more classifiers of the same classes, TFLite files.
         budgets: bytes.
         on_progress: called with pictures done and all.
 
     Returns:
-        ``{"n": ..., "undamaged": ..., "at_512_bytes": ..., ..., "mean_stream_bytes": ...}``.
+        ``{"n": ..., "undamaged": ..., "at_512_bytes": ..., ..., "mean_stream_bytes": ...}`` of the
+        checkpoint's own classifier, then of each of the others.
     """
-    thread_codec = ThreadCodec(folder)
+    thread_codec = EachThread(lambda: Codec.load(folder))
+    thread_others = EachThread(lambda: [Model(file, name="classifier.tflite") for file in others])
 
-    def look(index: int) -> tuple[int, list[bool]]:
-        """Bytes of a picture's stream; whether it is recognised whole and at each budget."""
+    def look(index: int) -> tuple[int, list[list[bool]]]:
+        """Bytes of a picture's stream; whether each recognises it whole and at each budget."""
         codec, pixels = thread_codec(), pictures[index]
         stream = codec.encode(pixels)
         views = [pixels, *(codec.decode(stream[:budget]) for budget in budgets)]
-        found = (int(np.argmax(codec.classifier.probabilities(view))) for view in views)
-        return len(stream), [top == labels[index] for top in found]
+        found = [[codec.classifier.probabilities(view) for view in views]]
+        found += [[model.run(view) for view in views] for model in thread_others()]
+        return len(stream), [
+            [bool(np.argmax(probabilities) == labels[index]) for probabilities in one]
+            for one in found
+        ]
 
-    right = np.zeros(len(budgets) + 1)
+    right = np.zeros((1 + len(others), len(budgets) + 1))
     total_bytes, count = 0, len(pictures)
     for done, (num_bytes, hits) in enumerate(map_on_cores(look, range(count)), 1):
         total_bytes += num_bytes
         right += hits
         if on_progress:
             on_progress(done, count)
-    undamaged, *shares = (right / count).tolist()
-    figures = {"n": float(count), "undamaged": undamaged}
-    for budget, share in zip(budgets, shares, strict=True):
-        figures[f"at_{budget}_bytes"] = share
-    return {**figures, "mean_stream_bytes": total_bytes / count}
+    names = ("undamaged", *(f"at_{budget}_bytes" for budget in budgets))
+    return [
+        {
+            "n": float(count),
+            **dict(zip(names, shares, strict=True)),
+            "mean_stream_bytes": total_bytes / count,
+        }
+        for shares in (right / count).tolist()
+    ]

@@ -1,4 +1,4 @@
-"""Work on pictures with a checkpoint on all cores: a codec for each thread."""
+"""Work on pictures on all cores: codecs and models of each thread's own."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
-
-from pnc.codec.codec import Codec
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Tool = TypeVar("Tool")
 
 
-class ThreadCodec:
-    """Loads a checkpoint once in each thread: an interpreter serves one at a time.
+class EachThread(Generic[Tool]):
+    """Makes something once in each thread: an interpreter serves one at a time.
 
     Args:
-        folder: the checkpoint's.
+        make: makes it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, make: Callable[[], Tool]) -> None:
+        self._make = make
         self._local = threading.local()
 
-    def __call__(self) -> Codec:
-        """This thread's codec."""
-        if not hasattr(self._local, "codec"):
-            self._local.codec = Codec.load(self._folder)
-        codec: Codec = self._local.codec
-        return codec
+    def __call__(self) -> Tool:
+        """This thread's own."""
+        if not hasattr(self._local, "tool"):
+            self._local.tool = self._make()
+        tool: Tool = self._local.tool
+        return tool
 
 
 def map_on_cores(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

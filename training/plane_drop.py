@@ -37,7 +37,7 @@ class PlaneDrop(keras.layers.Layer):
 
     Returns:
         Restored values, and how much of each arrived (see :func:`pnc.codec.decoder.received`), both
-        float ``[n, h, w, c]``. The gradient passes straight through to what arrived.
+        float ``[n, h, w, c]``. No gradient passes to the values.
     """
 
     def __init__(self, plan: CodingPlan, **kwargs: Any) -> None:
@@ -64,8 +64,8 @@ class PlaneDrop(keras.layers.Layer):
         """See the class."""
         scale = ops.convert_to_tensor(self._plan.grid.scale)
         coefficients = self._transform(values) * scale
-        planes = self._known_planes(ops.stop_gradient(coefficients), cuts)
-        whole, limit = self._whole(ops.stop_gradient(coefficients))
+        planes = self._known_planes(coefficients, cuts)
+        whole = self._whole(coefficients)
         unit = ops.power(2.0, planes)
         magnitude = ops.floor(ops.abs(whole) / unit)
         offset = ops.sum(
@@ -74,17 +74,13 @@ class PlaneDrop(keras.layers.Layer):
             axis=-1,
         )
         restored = ops.where(magnitude > 0, ops.sign(whole) * (magnitude + offset) * unit, 0.0)
-        inside = ops.cast(ops.abs(coefficients) <= limit, "float32")
-        arrived = ops.cast(planes <= ops.convert_to_tensor(self._first), "float32") * inside
-        through = coefficients * arrived
-        restored = ops.stop_gradient(restored) + (through - ops.stop_gradient(through))
         spread = self._transform(ops.square(unit / scale), back=True, squared=True)
         received = 1.0 - ops.log2(ops.sqrt(spread)) / VALUE_BITS
         return self._transform(restored / scale, back=True), received
 
-    def _whole(self, coefficients: Any) -> tuple[Any, Any]:
+    def _whole(self, coefficients: Any) -> Any:
         limit = ops.convert_to_tensor(self._plan.limits.astype(np.float32))
-        return ops.clip(ops.round(coefficients), -limit, limit), limit
+        return ops.clip(ops.round(coefficients), -limit, limit)
 
     def _transform(self, values: Any, *, back: bool = False, squared: bool = False) -> Any:
         """The second transform of the smooth channels, or its inverse; with squared numbers."""
@@ -109,7 +105,7 @@ class PlaneDrop(keras.layers.Layer):
         plane = ops.reshape(num_planes - 1 - ops.floor(cuts / SEGMENTS), (-1, 1, 1, 1))
         segment = ops.reshape(ops.mod(ops.floor(cuts), SEGMENTS), (-1, 1, 1, 1))
         part = ops.reshape(cuts - ops.floor(cuts), (-1, 1, 1, 1))
-        whole, _ = self._whole(coefficients)
+        whole = self._whole(coefficients)
         unit = ops.power(2.0, plane)
         known = ops.floor(ops.abs(whole) / (2 * unit)) * 2 * unit
         some = known > 0

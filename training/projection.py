@@ -84,8 +84,7 @@ def to_patches(grid: Any, side: int) -> Any:
 class PatchProjection(layers.Layer):
     """Unit-norm projections of patches, with the device's int8 weights.
 
-    Each row is normalised and rounded to 127 steps of its largest weight, straight through for the
-    gradient. Since the norm is fixed, training cannot buy precision with bytes.
+    Each row is normalised and rounded to 127 steps of its largest weight.
 
     Args:
         patch: side of a patch, pixels; even.
@@ -103,7 +102,7 @@ class PatchProjection(layers.Layer):
         return self.patch // SQUARE
 
     def build(self, shape: Any) -> None:
-        """Create the directions, of about unit size each weight so that Adam's steps fit them."""
+        """Create the directions."""
         self.directions = self.add_weight(
             shape=(self.squares**2 * NUM_COMPONENTS, self.channels),
             initializer="random_normal",
@@ -123,8 +122,7 @@ class PatchProjection(layers.Layer):
         weights = ops.einsum("oc,sok->sck", TO_ORTHONORMAL.astype(np.float32), cells)
         weights = ops.reshape(weights, unit.shape)
         scale = ops.max(ops.abs(weights), axis=0, keepdims=True) / 127.0
-        rounded = ops.round(weights / scale) * scale
-        return weights + ops.stop_gradient(rounded - weights)
+        return ops.round(weights / scale) * scale
 
     def call(self, x: Any) -> Any:
         """Pictures 0..255 -> values ``[n, h / p, w / p, channels]``."""

@@ -30,7 +30,7 @@ from training.classifier import ClassifierConfig, teacher_targets, train_classif
 from training.curves import draw_curves
 from training.data import Data
 from training.decoded import decode_pictures
-from training.export import export_checkpoint, seal_card
+from training.export import convert_classifier, export_checkpoint, seal_card
 from training.files import (
     digest,
     load_keras,
@@ -315,14 +315,18 @@ class Run:
             fit=recipe.fit,
         )
         draw_curves(stages, out / "curves.png")
+        before = [convert_classifier(self.classifier())] if recipe.finetune_pictures else []
         figures = measure_checkpoint(
             out,
             reported,
             self.pictures.labels(indices),
+            others=before,
             on_progress=CountProgress(f"{recipe.name}: measured"),
         )
-        seal_card(out, {**self._card(), "accuracy": figures, "encoder_parity": asdict(parity)})
-        logger.info("%s: %s", out, figures)
+        titles = ("accuracy", "accuracy_without_finetune")
+        accuracies = dict(zip(titles, figures, strict=False))
+        seal_card(out, {**self._card(), **accuracies, "encoder_parity": asdict(parity)})
+        logger.info("%s: %s", out, figures[0])
 
     def _card(self) -> dict[str, Any]:
         """What is known of the training."""

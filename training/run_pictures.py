@@ -40,6 +40,12 @@ def open_pictures(recipe: Recipe, cache: Path = CACHE_FOLDER) -> Data:
     )
 
 
+def mixed_training_pictures(data: Data, seed: int) -> Pictures:
+    """Training pictures with and without labels, in a mixed order."""
+    indices = np.concatenate([data.train, data.extra])
+    return Subset(data, np.random.default_rng(seed).permutation(indices))
+
+
 class RunPictures:
     """The pictures of a recipe; opened when they are needed.
 
@@ -108,7 +114,7 @@ class RunPictures:
     @cached_property
     def all_train(self) -> Pictures:
         """Training pictures with and without labels."""
-        return self.subset(self._mix(np.concatenate([self.data.train, self.data.extra])))
+        return mixed_training_pictures(self.data, self._recipe.seed)
 
     @cached_property
     def tune(self) -> Pictures:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks import codecs
 from benchmarks.codecs import fit_tables, is_rival, name_lossy, open_codec
 from benchmarks.pictures import open_set
-from pnc.errors import ConfigError
+from pnc.errors import CheckpointError, ConfigError
 from pnc.replay.loss import LossyPackets
 from tests.replay.test_rtss23 import save
 
@@ -16,8 +16,14 @@ def test_rivals_are_told_from_checkpoints() -> None:
     assert is_rival("webp")
     assert is_rival("rtss23-huffman")
     assert is_rival("rtss23-huffman=some/file.npz")
+    assert is_rival("klt=some/file.npz")
     assert not is_rival("rtss23")
     assert not is_rival("belt")
+
+
+def test_a_transform_is_fitted_beforehand() -> None:
+    with pytest.raises(CheckpointError, match=r"missing\.npz.*pnc train klt"):
+        open_codec("klt=missing.npz")
 
 
 def test_tables_are_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

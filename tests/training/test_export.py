@@ -117,6 +117,7 @@ def test_a_finished_run_tells_of_itself(tiny_run: Any) -> None:
     assert card["software"]["backend"] == "tensorflow"
     assert card["recipe"]["data"] == "photos"
     assert card["accuracy"]["n"] == 2
+    assert card["accuracy_without_finetune"].keys() == card["accuracy"].keys()
     assert set(card["seconds"]) == {"classifier", "pretrain", "distill", "finetune"}
     assert card["sizes"]["encoder.tflite"] == (folder / "encoder.tflite").stat().st_size
     assert Checkpoint.load(folder).card == card

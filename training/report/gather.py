@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc.codec.codec import Codec
 from pnc.errors import ConfigError
 from pnc.replay.baselines.avif import open_avif
 from pnc.replay.baselines.base import Contender
 from pnc.replay.baselines.whole_files import open_webp
 from pnc.replay.rates import bytes_for_accuracy
 from training.files import write_text
-from training.on_cores import ThreadCodec, map_on_cores
+from training.on_cores import EachThread, map_on_cores
 from training.pictures import Pictures
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,7 @@ class _Worker:
         names: Sequence[str],
         contenders: dict[str, list[Contender]],
     ) -> None:
-        self._codec = ThreadCodec(checkpoint)
+        self._codec = EachThread(lambda: Codec.load(checkpoint))
         self._pictures, self._labels, self._names = pictures, labels, names
         self._contenders = contenders
         manifest = json.loads((checkpoint / "manifest.json").read_text(encoding="utf-8"))

@@ -45,6 +45,8 @@ TITLES = {
     "jpegxl": "JPEG XL",
     "jpeg2000": "JPEG 2000",
     "rtss23-huffman": "published, whole features",
+    "klt-8": "KLT of 8x8 patches",
+    "klt-14": "KLT of 14x14 patches",
 }
 """What tables and plots call them."""
 

@@ -13,7 +13,7 @@ from tests.replay.baselines.variants import variant
 
 
 def test_every_rival_has_a_title_and_every_scale() -> None:
-    assert TITLES.keys() == {*RIVALS, "rtss23-huffman"}
+    assert TITLES.keys() == {*RIVALS, "rtss23-huffman", "klt-8", "klt-14"}
     for family in RIVALS.keys() - find_missing(RIVALS):
         variants = open_family(family)
         assert {v.family for v in variants} == {family}
