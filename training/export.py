@@ -149,6 +149,15 @@ def convert_float16(model: keras.Model) -> bytes:
     return _convert(converter)
 
 
+def convert_dynamic(model: keras.Model) -> bytes:
+    """TFLite with int8 weights, what they multiply is rounded as it comes; float32 in and out."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return _convert(converter)
+
+
 def fixed_decoder(autoencoder: Autoencoder) -> keras.Model:
     """The decoder with a batch of one and inputs named ``values`` and ``received``."""
     shape = autoencoder.architecture.grid
@@ -213,7 +222,7 @@ def export_checkpoint(
     scale = autoencoder.fitted.plan.grid.scale
     plan = fit_plan(symbols, autoencoder.architecture.zero_point, scale).plan
     _replace(folder / "encoder.tflite", encoder)
-    _replace(folder / "decoder.tflite", convert_float16(fixed_decoder(autoencoder)))
+    _replace(folder / "decoder.tflite", convert_dynamic(fixed_decoder(autoencoder)))
     _replace(folder / "classifier.tflite", convert_classifier(classifier))
     _replace(folder / PLAN, plan_to_bytes(plan))
     write_manifest(

@@ -16,8 +16,8 @@ from training.autoencoder import Autoencoder
 from training.export import (
     CARD_FILES,
     MODEL_FILES,
+    convert_dynamic,
     convert_encoder,
-    convert_float16,
     encoder_parity,
     export_checkpoint,
     fixed_decoder,
@@ -54,7 +54,7 @@ def test_the_published_encoder_too(pictures: NDArray[np.uint8]) -> None:
 def test_the_decoder_file_is_the_keras_decoder(
     lite: Autoencoder, pictures: NDArray[np.uint8]
 ) -> None:
-    model = Model(convert_float16(fixed_decoder(lite)), name="decoder.tflite")
+    model = Model(convert_dynamic(fixed_decoder(lite)), name="decoder.tflite")
     x = pictures[:1].astype(np.float32)
     for num_bytes in (0.0, 700.0, 5000.0):
         cuts = lite.cuts.at(num_bytes, 1)
@@ -62,7 +62,8 @@ def test_the_decoder_file_is_the_keras_decoder(
         order = ["received" in side["name"] for side in model.inputs]
         found = model.run(*(given[int(received)] for received in order))
         expected = np.asarray(lite.reconstruct(x, cuts))[0]
-        assert np.abs(found - expected).max() < 2.0
+        assert np.abs(found - expected).mean() < 1.0
+        assert np.abs(found - expected).max() < 8.0
 
 
 def test_an_exported_folder_is_a_checkpoint(
