@@ -126,14 +126,10 @@ def build_lite() -> tuple[keras.Model, keras.Model]:
     """See the module; the decoder starts as the linear synthesis alone."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3))
     projection = PatchProjection(LITE_PATCH, LITE_CHANNELS, LITE_STEP, name="projection")
-    return keras.Model(picture, projection(picture), name="g_a"), build_lite_decoder(LITE_CHANNELS)
-
-
-def build_lite_decoder(channels: int) -> keras.Model:
-    """The decoder alone, for any number of channels."""
+    encoder = keras.Model(picture, projection(picture), name="g_a")
     side = PICTURE_SIZE // LITE_PATCH
-    values = keras.Input((side, side, channels), name="values")
-    received = keras.Input((side, side, channels), name="received")
+    values = keras.Input((side, side, LITE_CHANNELS), name="values")
+    received = keras.Input((side, side, LITE_CHANNELS), name="received")
     normalised = ChannelScale(name="normalise")(values)
     x = layers.Dense(LITE_WIDTH)(layers.Concatenate()([normalised, received]))
     for index in range(LITE_BLOCKS):
@@ -145,7 +141,7 @@ def build_lite_decoder(channels: int) -> keras.Model:
         pixels, name="synthesis", bias_initializer=keras.initializers.Constant(GREY)
     )(values)
     x_hat = Depatchify(LITE_PATCH, name="depatchify")(layers.Add()([linear, detail]))
-    return keras.Model([values, received], x_hat, name="g_s")
+    return encoder, keras.Model([values, received], x_hat, name="g_s")
 
 
 def build_rtss23() -> tuple[keras.Model, keras.Model]:

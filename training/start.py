@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from pnc.codec.checkpoint import Checkpoint
 from pnc.errors import CheckpointError, ConfigError
 from training import classifier as classifiers
-from training.architectures import ARCHITECTURES, build_lite_decoder
+from training.architectures import ARCHITECTURES
 from training.autoencoder import Autoencoder
-from training.carry_over import carry_over
 from training.export import encoder_parity
 from training.files import load_keras, read_json, save_keras, write_json
 from training.pictures import Pictures
@@ -152,9 +151,6 @@ def read_classifier(checkpoint: Checkpoint, images: NDArray[np.uint8]) -> keras.
 def read_autoencoder(checkpoint: Checkpoint, images: Pictures, architecture: str) -> Autoencoder:
     """Encoder and decoder of a checkpoint as Keras models, with a plan fitted to ``images``.
 
-    Where the encoder is of an older kind, another one takes its place, and the decoder goes on
-    behind that, see :mod:`training.carry_over`.
-
     Args:
         checkpoint: where they lie.
         images: training pictures, uint8 ``[n, 224, 224, 3]``.
@@ -168,10 +164,6 @@ def read_autoencoder(checkpoint: Checkpoint, images: Pictures, architecture: str
         raise CheckpointError(f"its architecture is {checkpoint.architecture}, not {architecture}")
     encoder, decoder = (checkpoint.read(f"{part}.tflite") for part in ("encoder", "decoder"))
     kernels = [x.constants[0] for x in read_operations(encoder) if x.kind == "CONV_2D"]
-    if len(kernels) == 1:
-        old = build_lite_decoder(len(kernels[0]))
-        fill_model(old, read_operations(decoder))
-        return carry_over(encoder, ARCHITECTURES[architecture].zero_point, old, images)
     _, rows = kernels
     autoencoder = Autoencoder(ARCHITECTURES[architecture])
     directions = directions_of(rows.reshape(len(rows), -1).T)

@@ -31,7 +31,7 @@ RIVAL_STYLES = {
 }
 """Colours and Matplotlib's markers of the rivals that are known."""
 
-OTHER_COLOURS = ("#b58900", "#6c4a3a", "#444444")
+OTHER_COLOURS = ("#444444", "#6c4a3a", "#c77dba")
 """Other rivals."""
 
 LEGEND_INCHES = (0.4, 0.8)
