@@ -159,7 +159,7 @@ def run(
     from device.manifest import Manifest
     from device.pacing import PacedSender
     from device.policy import parse_policy
-    from device.process import ending_cleanly, host_name, reporting, switching_fast
+    from device.process import host_name, reporting, switching_fast
     from device.report import Tee, redact
     from device.sources import open_source
     from device.sources.folder import FileSource
@@ -168,6 +168,7 @@ def run(
     from pnc.codec.codec import Codec
     from pnc.codec.image import SIZE
     from pnc.config import SenderConfig
+    from pnc.signals import stopped_by_signals
     from pnc.transport.driver import pump
     from pnc.transport.links import open_link
     from pnc.transport.sender import Sender
@@ -211,7 +212,7 @@ def run(
         pump(paced, opened, on_event=tell, stop=stop, changed=changed)
 
     with ExitStack() as stack:
-        stack.enter_context(ending_cleanly(stop))
+        stack.enter_context(stopped_by_signals(stop))
         stack.enter_context(switching_fast())
         lines_out = stack.enter_context(reporting(as_json, log_json))
         facts_kept = Health(facts)

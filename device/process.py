@@ -1,18 +1,16 @@
-"""What surrounds the loop of ``pnc device run``: signals, reports, the name of the machine."""
+"""What surrounds the loop of ``pnc device run``: turns of threads, reports, the machine's name."""
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from device.report import JsonReporter, LineReporter, LiveReporter, LogReporter
 from pnc.config import MAX_DEVICE_NAME_BYTES
 
-__all__ = ["ending_cleanly", "host_name", "reporting", "switching_fast"]
+__all__ = ["host_name", "reporting", "switching_fast"]
 
 SWITCH_INTERVAL_S = 0.0002
 """How long the thread that codes may keep the one that sends from Python, seconds: a first packet
@@ -28,24 +26,6 @@ def switching_fast() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-@contextmanager
-def ending_cleanly(stop: threading.Event) -> Iterator[None]:
-    """Let the first SIGINT or SIGTERM set ``stop``; a second one does what it always does."""
-
-    def end(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pnc.errors import ConfigError
+from pnc.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from edge_server.server import EdgeServer
@@ -79,7 +80,8 @@ def serve(
         CheckpointError: A checkpoint is missing or damaged.
     """
     _configure_logging(debug=bool(getattr(context.find_root().obj, "debug", False)))
-    with _listen(host, port) as listener:
+    stop = threading.Event()
+    with _listen(host, port) as listener, stopped_by_signals(stop) as caught:
         from edge_server.server import EdgeServer
         from edge_server.store import Store
         from edge_server.workers import Catalogue
@@ -96,21 +98,19 @@ def serve(
             )
             try:
                 server.start(link, open_link=open_link)
-                _serve_until_signal(server, listener, host, as_json)
+                _serve_until(stop, server, listener, host, as_json)
             finally:
                 server.stop()
         finally:
             results.close()
+    if caught[0] == signal.SIGINT:
+        raise KeyboardInterrupt
 
 
-def _serve_until_signal(
-    server: EdgeServer, listener: socket.socket, host: str, as_json: bool
+def _serve_until(
+    stop: threading.Event, server: EdgeServer, listener: socket.socket, host: str, as_json: bool
 ) -> None:
-    """Run the web server in a thread; return on SIGTERM.
-
-    Raises:
-        KeyboardInterrupt: On SIGINT.
-    """
+    """Run the web server in a thread until ``stop`` is set."""
     import uvicorn
 
     from edge_server.app import create_app
@@ -124,15 +124,12 @@ def _serve_until_signal(
     )
     web = uvicorn.Server(config)
     thread = threading.Thread(target=web.run, args=([listener],), name="web", daemon=True)
-    with _caught_signals() as caught:
-        thread.start()
-        _announce(server, listener, host, as_json)
-        caught.wait()
+    thread.start()
+    _announce(server, listener, host, as_json)
+    stop.wait()
     server.events.close()
     web.should_exit = True
     thread.join(3.0)
-    if caught.number == signal.SIGINT:
-        raise KeyboardInterrupt
 
 
 def _announce(server: EdgeServer, listener: socket.socket, host: str, as_json: bool) -> None:
@@ -171,34 +168,6 @@ def _explain_address(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs more rights; choose one from 1024 on with --port"
     return f"cannot listen on {host}: {error.strerror or error}; check --host"
-
-
-class _Caught:
-    """The signal that ended the wait."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self._event = threading.Event()
-
-    def __call__(self, number: int, _frame: object) -> None:
-        self.number = number
-        self._event.set()
-
-    def wait(self) -> None:
-        self._event.wait()
-
-
-@contextmanager
-def _caught_signals() -> Iterator[_Caught]:
-    """Catch SIGINT and SIGTERM once; afterwards they act as before."""
-    caught = _Caught()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before: list[Any] = [signal.signal(number, caught) for number in numbers]
-    try:
-        yield caught
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 class _OneLine(logging.Formatter):

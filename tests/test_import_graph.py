@@ -25,12 +25,23 @@ ROOMS_OF_CORE: dict[str, set[str]] = {
     "pnc": {"errors"},
     "errors": set(),
     "config": {"errors"},
+    "signals": set(),
     "belt": {"errors"},
     "codec": {"errors", "config"},
     "transport": {"errors", "config"},
     "replay": {"pnc", "errors", "config", "belt", "codec", "transport", "testing"},
     "testing": {"errors", "config", "codec", "transport", "replay"},
-    "commands": {"pnc", "errors", "config", "belt", "codec", "transport", "replay", "testing"},
+    "commands": {
+        "pnc",
+        "errors",
+        "config",
+        "signals",
+        "belt",
+        "codec",
+        "transport",
+        "replay",
+        "testing",
+    },
     "cli": {"pnc", "errors"},
     "__main__": {"cli"},
 }
@@ -87,7 +98,13 @@ choice of the interpreter's face, JPEG XL is a rival where its package is, links
 extras of their own, the virtual radio is bumble's, and the firmware runs on CircuitPython."""
 
 CLOCKS_AND_WIRES = {"asyncio", "sched", "select", "selectors", "serial", "socket", "time"}
-MAY_WAIT = ("pnc.transport.links", "pnc.transport.driver", "pnc.commands", "pnc.cli")
+MAY_WAIT = (
+    "pnc.transport.links",
+    "pnc.transport.driver",
+    "pnc.commands",
+    "pnc.signals",
+    "pnc.cli",
+)
 
 
 @dataclass(frozen=True)

@@ -323,15 +323,18 @@ def _run(radio: Radio, seconds: float | None) -> None:
 def _answer(url: str, seconds: float | None, as_json: bool) -> None:
     """Be the far end of a test; a link that goes away is opened again."""
     from pnc.commands.link_echo import LinkEcho
+    from pnc.signals import stopped_by_signals
     from pnc.transport.driver import Driver
     from pnc.transport.links.options import hide_token
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    with Driver(LinkEcho(), url, on_event=lambda event: None):
+    stop = threading.Event()
+    with stopped_by_signals(stop) as caught, Driver(LinkEcho(), url, on_event=lambda event: None):
         shown = hide_token(url)
         ready = json.dumps({"event": "ready", "url": shown})
         typer.echo(ready if as_json else f"answering at {shown}; Ctrl-C ends this")
-        threading.Event().wait(seconds)
+        stop.wait(seconds)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def _drive(probe: LinkProbe, url: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from edge_server.cli import _caught_signals, _explain_address, _listen, _OneLine
+from edge_server.cli import _explain_address, _listen, _OneLine
 from edge_server.store import Store
 from pnc.cli import main
 from pnc.errors import ConfigError
@@ -120,15 +120,6 @@ def test_a_signal_ends_the_server_cleanly(
     assert json.loads(announced[1])["links"][0]["url"] == "emu://cli?side=b"
     assert not (tmp_path / "results.sqlite-wal").exists()
     assert "Traceback" not in capfd.readouterr().err
-
-
-def test_signals_act_as_before_afterwards() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with _caught_signals() as caught:
-        os.kill(os.getpid(), signal.SIGTERM)
-        caught.wait()
-    assert caught.number == signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(
