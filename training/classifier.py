@@ -271,12 +271,19 @@ def batches(
     return make, ends
 
 
-def accuracy(trainer: ClassifierTrainer, images: Pictures, labels: NDArray[np.int64]) -> float:
-    """Top-1 accuracy on whole pictures at their full size."""
+def accuracy(
+    predict: Callable[[NDArray[np.float32]], Any], images: Pictures, labels: NDArray[np.int64]
+) -> float:
+    """Top-1 accuracy on whole pictures at their full size.
+
+    Args:
+        predict: float RGB ``[n, h, w, 3]`` -> probabilities ``[n, classes]``.
+        images: the pictures.
+        labels: their classes, ``[n]``.
+    """
     right = 0
     for start in range(0, len(images), 32):
-        batch = images[start : start + 32].astype(np.float32)
-        probabilities, *_ = trainer.predict_on_batch(batch)
+        probabilities = np.asarray(predict(images[start : start + 32].astype(np.float32)))
         right += int((np.argmax(probabilities, -1) == labels[start : start + 32]).sum())
     return right / len(images)
 
@@ -349,6 +356,10 @@ def train_classifier(
             patience=config.patience,
             evaluate_every=math.ceil(num_steps / (8 if config.patience else 2)),
         ),
-        evaluate=lambda: {"score": accuracy(trainer, tune_images, tune_labels)},
+        evaluate=lambda: {
+            "score": accuracy(
+                lambda batch: trainer.predict_on_batch(batch)[0], tune_images, tune_labels
+            )
+        },
     )
     return classifier, state

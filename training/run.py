@@ -26,7 +26,7 @@ from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
 from training.autoencoder import Autoencoder, AutoencoderConfig, train_autoencoder
 from training.cache import CACHE_FOLDER
-from training.classifier import ClassifierConfig, teacher_targets, train_classifier
+from training.classifier import ClassifierConfig, accuracy, teacher_targets, train_classifier
 from training.curves import draw_curves
 from training.data import Data
 from training.decoded import decode_pictures
@@ -49,7 +49,8 @@ from training.progress import CountProgress, last_evaluation, stage_seconds
 from training.provenance import describe_software, hash_pictures
 from training.published import export_published
 from training.recipe import Recipe, without_folders
-from training.run_pictures import RunPictures
+from training.run_pictures import COMPARED_PICTURES, NUM_TUNE_PICTURES, RunPictures
+from training.towers import Towers
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ class Run:
             self.pictures.all_train,
             config,
             judge=judge,
-            tune_images=self.pictures.tune,
+            tune_images=self.pictures.subset(self.pictures.tune[:NUM_TUNE_PICTURES]),
         )
 
     def finetune(self) -> keras.Model:
@@ -273,8 +274,33 @@ class Run:
                 self._classifier_config("finetune"),
                 initial=start,
             )
-            save_keras(with_plain_normalisation(model), path)
+            save_keras(self._better(with_plain_normalisation(model), load_keras(start)), path)
         return load_keras(path)
+
+    def _better(self, tuned: keras.Model, start: keras.Model) -> keras.Model:
+        """Whichever knows more decoded tuning pictures: tuning a classifier again can harm it."""
+        pictures, data = self.pictures, self.pictures.data
+        chosen = pictures.tune[:COMPARED_PICTURES]
+        decoded = decode_pictures(
+            self.distill(),
+            pictures.subset(chosen),
+            self.folder / "finetune" / "compared.npy",
+            seed=self.recipe.seed,
+            identity=digest([*(data.names[index] for index in chosen), *self.results()[1:]]),
+        )
+        labels = pictures.labels(chosen)
+        before, after = (
+            accuracy(Towers(model).predict_on_batch, decoded, labels) for model in (start, tuned)
+        )
+        kept, word = (start, "the one before stays") if before > after else (tuned, "kept")
+        logger.info(
+            "finetune: %.3f of %d decoded tuning pictures right, %.3f before: %s",
+            after,
+            len(chosen),
+            before,
+            word,
+        )
+        return kept
 
     def results(self) -> tuple[Path, ...]:
         """The files that :meth:`export` exports: the classifier, then the autoencoder's."""

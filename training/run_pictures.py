@@ -19,6 +19,9 @@ from training.recipe import Recipe, rename_classes
 NUM_TUNE_PICTURES = 128
 """Pictures that the autoencoder's stages are scored on."""
 
+COMPARED_PICTURES = 512
+"""Pictures that decide whether a classifier is better for ``finetune``, decoded."""
+
 
 def open_pictures(recipe: Recipe, cache: Path = CACHE_FOLDER) -> Data:
     """The pictures of a recipe.
@@ -117,9 +120,9 @@ class RunPictures:
         return mixed_training_pictures(self.data, self._recipe.seed)
 
     @cached_property
-    def tune(self) -> Pictures:
-        """Those that the autoencoder's stages are scored on."""
-        return self.subset(self._mix(self.data.tune)[:NUM_TUNE_PICTURES])
+    def tune(self) -> NDArray[np.int64]:
+        """Pictures that settings are chosen by, in a mixed order."""
+        return self._mix(self.data.tune)
 
     def _mix(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.random.default_rng(self._recipe.seed).permutation(indices)

@@ -40,6 +40,22 @@ def test_every_stage_leaves_its_result(tiny_run: Any) -> None:
     assert decoded.std() > 1
 
 
+def test_finetune_that_harms_is_left_out(
+    tiny_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run.folder, folder)
+    (folder / "finetune" / "classifier.keras").unlink()
+    shares = iter((0.75, 0.5))
+    monkeypatch.setattr("training.run.accuracy", lambda *_: next(shares))
+    with tiny_run.with_its_models(), caplog.at_level("INFO"):
+        kept = Run(tiny_run.recipe, folder, cache=tiny_run.cache).finetune()
+    before = load_keras(folder / "classifier" / "classifier.keras")
+    for mine, theirs in zip(kept.get_weights(), before.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert "0.750 before: the one before stays" in caplog.text
+
+
 def test_finished_stages_are_skipped(tiny_run: Any) -> None:
     before = snapshot(tiny_run.folder)
     with tiny_run.with_its_models():

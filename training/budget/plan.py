@@ -15,7 +15,7 @@ from training.budget.speeds import Speeds
 from training.classifier import Phase
 from training.files import read_json, write_json
 from training.recipe import Recipe
-from training.run_pictures import NUM_TUNE_PICTURES
+from training.run_pictures import COMPARED_PICTURES, NUM_TUNE_PICTURES
 
 TIMED = ("classifier", "pretrain", "distill", "finetune")
 """Stages whose length can be chosen."""
@@ -123,6 +123,7 @@ def expected_times(
         )
 
     decoded = min(recipe.finetune_pictures, num_train)
+    compared = min(num_tune, COMPARED_PICTURES) * (speeds.decode_s + 2 * speeds.look_s)
     times = {
         "classifier": StageTime(2 * speeds.begin_s + looks, steps(recipe.phases, num_train)),
         "pretrain": StageTime(
@@ -134,7 +135,7 @@ def expected_times(
             recipe.distill_steps * speeds.distill_s,
         ),
         "finetune": StageTime(
-            2 * speeds.begin_s + looks + decoded * speeds.decode_s if decoded else 0.0,
+            2 * speeds.begin_s + looks + decoded * speeds.decode_s + compared if decoded else 0.0,
             steps(recipe.finetune_phases, num_train + decoded) if decoded else 0.0,
         ),
     }
