@@ -1,0 +1,124 @@
+"""Lapping: pixels around the borders of patches are mixed before the encoder, and unmixed at the end.
+
+Patches that are transformed apart tell twice what goes on across a border. A filter of the few
+pixels on both sides, along columns and then along rows, makes patches alike inside and leaves what
+differs to the border, where its inverse smooths what coding did to it (time-domain lapped
+transform: T. D. Tran, J. Liang, C. Tu, IEEE Transactions on Signal Processing 51(6), 2003).
+
+With ``l`` and ``r`` the pixels to the left and right of a border, nearest first, and ``V`` the
+weights::
+
+    s, d = l + r, V (r - l)
+    l, r = (s - d) / 2, (s + d) / 2
+
+What is mixed can leave 0..255, so the encoder gets it halved around the middle, in eight bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pnc.errors import CheckpointError
+
+WEIGHT_UNIT = 64
+"""A weight of 1."""
+
+MAX_GAIN = 4.0
+"""Largest sum of the absolute weights of one filtered pixel, both ways: single precision then holds
+every sum of :meth:`Lapping.forward` exactly, in whatever order it is added up."""
+
+SPREAD = 2
+"""Grey levels of a mixed picture for one step of what the encoder gets."""
+
+MIDDLE = 127.5
+"""What it is halved around, grey levels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lapping:
+    """How patches share what lies around their borders.
+
+    Args:
+        patch: side of a patch, pixels.
+        weights: int16 ``[n, n]``, ``V`` of the module in 64ths; at most half a patch.
+
+    Raises:
+        CheckpointError: the weights are none, or cannot be undone.
+    """
+
+    patch: int
+    weights: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        num = len(self.weights)
+        if self.weights.shape != (num, num) or not 1 <= num <= self.patch // 2:
+            raise CheckpointError(
+                f"plan: lapping weights are not n x n with n from 1 to {self.patch // 2}"
+            )
+        try:
+            gains = [np.abs(matrix).sum(axis=1).max() for matrix in (self.mixing, self.unmixing)]
+        except np.linalg.LinAlgError as error:
+            raise CheckpointError("plan: lapping weights cannot be undone") from error
+        if max(gains) > MAX_GAIN:
+            raise CheckpointError(f"plan: lapping weights are too large (gain {max(gains):.1f})")
+
+    @cached_property
+    def mixing(self) -> NDArray[np.float32]:
+        """What the pixels around a border become: float32 ``[2 n, 2 n]``, left to right."""
+        num = len(self.weights)
+        same, turned = np.eye(num), np.eye(num)[::-1]
+        inner = self.weights / WEIGHT_UNIT
+        left = np.hstack([turned @ (same + inner) @ turned, turned @ (same - inner)])
+        right = np.hstack([(same - inner) @ turned, same + inner])
+        return (np.vstack([left, right]) / 2).astype(np.float32)
+
+    @cached_property
+    def unmixing(self) -> NDArray[np.float32]:
+        """The inverse of :attr:`mixing`."""
+        return np.linalg.inv(self.mixing.astype(np.float64)).astype(np.float32)
+
+    def forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture as the encoder gets it; the same bytes on every machine.
+
+        Args:
+            pixels: uint8 ``[size, size, 3]``.
+        """
+        mixed = pixels.astype(np.float32)
+        self._along_columns(mixed, self.mixing)
+        np.rint(4 * mixed, out=mixed)
+        mixed /= 4
+        self._along_rows(mixed, self.mixing)
+        halved = np.floor(mixed / SPREAD + (MIDDLE * (1 - 1 / SPREAD) + 0.5))
+        return np.clip(halved, 0, 255).astype(np.uint8)
+
+    def inverse(self, mixed: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A picture from what the decoder makes, which is not halved.
+
+        Args:
+            mixed: float32 ``[size, size, 3]``.
+        """
+        picture = np.array(mixed, np.float32)
+        self._along_columns(picture, self.unmixing)
+        self._along_rows(picture, self.unmixing)
+        return picture
+
+    def _along_columns(self, picture: NDArray[np.float32], matrix: NDArray[np.float32]) -> None:
+        """Filter across borders that lie above each other, in place."""
+        size, num = len(picture), len(matrix)
+        start, borders = self.patch - num // 2, size // self.patch - 1
+        lines = picture.reshape(size, -1)[start : start + borders * self.patch]
+        around = lines.reshape(borders, self.patch, -1)[:, :num]
+        around[...] = matrix @ around
+
+    def _along_rows(self, picture: NDArray[np.float32], matrix: NDArray[np.float32]) -> None:
+        """Filter across borders that lie beside each other, in place."""
+        size, num, colours = len(picture), len(matrix), picture.shape[-1]
+        start, borders = self.patch - num // 2, size // self.patch - 1
+        lines = picture.reshape(size, -1)
+        lines = lines[:, colours * start : colours * (start + borders * self.patch)]
+        around = lines.reshape(size, borders, -1)[..., : colours * num]
+        around[...] = around @ np.kron(matrix, np.eye(colours, dtype=np.float32)).T
