@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
     checkpoint = Checkpoint.load(arguments[0])
     data = open_pictures(Recipe("bounds", arguments[1], extra=tuple(arguments[2:])))
     images = mixed_training_pictures(data, 0)[: FITTED + MEASURED]
-    symbols = run_encoder(checkpoint.read("encoder.tflite"), images)
+    symbols = run_encoder(checkpoint.read("encoder.tflite"), images, checkpoint.lapping)
     grid = checkpoint.plan.grid
     plan = fit_plan_on(grid, symbols[:FITTED]).plan.planes
     coefficients = [grid.forward(grid.values(picture)) for picture in symbols]

@@ -43,7 +43,9 @@ def write_ablation(checkpoint: Checkpoint, images: Pictures, folder: Path) -> li
     Returns:
         The folders, that with all parts first.
     """
-    symbols = run_encoder(checkpoint.read("encoder.tflite"), images[:NUM_PICTURES])
+    symbols = run_encoder(
+        checkpoint.read("encoder.tflite"), images[:NUM_PICTURES], checkpoint.lapping
+    )
     whole = fit_plan_on(checkpoint.plan.grid, symbols).plan
     written = [_write(checkpoint, "whole", whole, folder)]
     for part, without in PARTS.items():

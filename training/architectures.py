@@ -6,16 +6,20 @@ name        encoder (g_a)                decoder (g_s)                          
 ``lite``    14x14 patches with half the  6 blocks at 16x16 over a linear            decision 0012
             colour, 120 channels,        synthesis, depth-to-space, 0.37 GMAC
             9.9 MMAC
+``lapped``  the same of lapped patches,  the same, then lapping undone              decision 0027
+            116 channels
 ``rtss23``  conv 9x9/7, conv 3x3, ReLU,  transposed conv 9x9/7, three conv 5x5 at   arXiv 2310.05306
             5.5 MMAC                     224x224, 15.6 GMAC
 ==========  ===========================  =========================================  ================
 
-Data flow: ``x -> g_a -> values -> PlaneDrop -> (y_hat, received) -> g_s -> x_hat``. ``values`` are
-in symbol units around the zero point; pictures are float RGB 0..255 ``[n, 224, 224, 3]``.
+Data flow: ``x -> [lap] -> g_a -> values -> PlaneDrop -> (y_hat, received) -> g_s -> [unlap] ->
+x_hat``. ``values`` are in symbol units around the zero point; pictures are float RGB 0..255 ``[n,
+224, 224, 3]``.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +27,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
+from pnc.codec.lapping import LAPPINGS, SPREAD, Lapping
 from training.pictures import Pictures
 from training.projection import (
     COMPONENT_GREY,
@@ -42,6 +48,8 @@ LITE_PATCH = 14
 """Side of a ``lite`` patch, pixels: 16 x 16 positions."""
 LITE_CHANNELS = 120
 """120 x 294 weights on 256 positions are 9.0 MMAC, halving the colour .9; the limit is 10."""
+LAPPED_CHANNELS = 116
+"""The same with .3 MMAC for lapping: 16 multiplications for 8 pixels around each border, twice."""
 LITE_WIDTH = 176
 """Channels of the decoder's blocks."""
 LITE_BLOCKS = 6
@@ -104,7 +112,8 @@ class Architecture:
         zero_point: the symbol of value 0.
         tells_received: whether the decoder is told what arrived.
         build: makes encoder (pictures -> values) and decoder (reconstructed values[, received] ->
-            picture).
+            picture); of lapped pictures where there is lapping.
+        lapping: of the pictures.
     """
 
     name: str
@@ -112,6 +121,7 @@ class Architecture:
     zero_point: int
     tells_received: bool
     build: Callable[[], tuple[keras.Model, keras.Model]]
+    lapping: Lapping | None = None
 
 
 def _block(x: Any, width: int, kernel: int) -> Any:
@@ -122,14 +132,16 @@ def _block(x: Any, width: int, kernel: int) -> Any:
     return layers.Add()([x, y])
 
 
-def build_lite() -> tuple[keras.Model, keras.Model]:
+def build_lite(
+    channels: int = LITE_CHANNELS, step: float = LITE_STEP
+) -> tuple[keras.Model, keras.Model]:
     """See the module; the decoder starts as the linear synthesis alone."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3))
-    projection = PatchProjection(LITE_PATCH, LITE_CHANNELS, LITE_STEP, name="projection")
+    projection = PatchProjection(LITE_PATCH, channels, step, name="projection")
     encoder = keras.Model(picture, projection(picture), name="g_a")
     side = PICTURE_SIZE // LITE_PATCH
-    values = keras.Input((side, side, LITE_CHANNELS), name="values")
-    received = keras.Input((side, side, LITE_CHANNELS), name="received")
+    values = keras.Input((side, side, channels), name="values")
+    received = keras.Input((side, side, channels), name="received")
     normalised = ChannelScale(name="normalise")(values)
     x = layers.Dense(LITE_WIDTH)(layers.Concatenate()([normalised, received]))
     for index in range(LITE_BLOCKS):
@@ -167,12 +179,28 @@ def build_rtss23() -> tuple[keras.Model, keras.Model]:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "lite": Architecture("lite", (16, 16, LITE_CHANNELS), 128, True, build_lite),
+    "lapped": Architecture(
+        "lapped",
+        (16, 16, LAPPED_CHANNELS),
+        128,
+        True,
+        functools.partial(build_lite, LAPPED_CHANNELS, LITE_STEP / SPREAD),
+        LAPPINGS["lapped"],
+    ),
     "rtss23": Architecture("rtss23", (32, 32, RTSS23_CHANNELS), 0, False, build_rtss23),
 }
 
 
-def start_from_transform(encoder: keras.Model, decoder: keras.Model, images: Pictures) -> None:
-    """Let ``lite`` start as the Karhunen-Loeve transform of training pictures and its inverse."""
+def start_from_transform(
+    encoder: keras.Model, decoder: keras.Model, images: NDArray[np.uint8], spread: float = 1.0
+) -> None:
+    """Let a new autoencoder be the Karhunen-Loeve transform of training pictures and its inverse.
+
+    Args:
+        encoder, decoder: of ``lite`` or ``lapped``.
+        images: uint8 ``[n, 224, 224, 3]``, lapped where the encoder gets such.
+        spread: grey levels that the decoder makes of one of theirs.
+    """
     projection = encoder.get_layer("projection")
     parts = [
         to_patches(
@@ -184,11 +212,11 @@ def start_from_transform(encoder: keras.Model, decoder: keras.Model, images: Pic
         )
         for start in range(0, len(images), 32)
     ]
-    directions = principal_directions(np.concatenate(parts), LITE_CHANNELS)
+    directions = principal_directions(np.concatenate(parts), projection.channels)
     projection.directions.assign(directions * np.sqrt(len(directions)))
     values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))
     decoder.get_layer("normalise").scale.assign(1.0 / np.maximum(values.std((0, 1, 2)), 1.0))
-    decoder.get_layer("synthesis").kernel.assign(projection.synthesis())
+    decoder.get_layer("synthesis").kernel.assign(spread * projection.synthesis())
 
 
 def start_published_from_transform(encoder: keras.Model, images: Pictures) -> None:

@@ -18,6 +18,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import PLAN
+from pnc.codec.lapping import SPREAD
 from pnc.codec.plan import plan_from_bytes, plan_to_bytes
 from pnc.errors import ConfigError, PncError
 from training.architectures import (
@@ -30,6 +31,7 @@ from training.architectures import (
 from training.augment import crop_and_flip
 from training.cuts import Cuts, FeatureCuts, StreamCuts
 from training.files import read_json, replacing, write_json
+from training.lapping import lap, lapped, unlap
 from training.loop import (
     JIT_COMPILE,
     Batch,
@@ -104,12 +106,12 @@ class Autoencoder:
         """A new autoencoder that starts from the Karhunen-Loeve transform of the pictures."""
         keras.utils.set_random_seed(seed)
         autoencoder = cls(ARCHITECTURES[name])
-        if name == "lite":
-            start_from_transform(
-                autoencoder.encoder, autoencoder.decoder, images[:TRANSFORM_PICTURES]
-            )
+        sample = lapped(images[:TRANSFORM_PICTURES], autoencoder.architecture.lapping)
+        if autoencoder.architecture.tells_received:
+            spread = SPREAD if autoencoder.architecture.lapping else 1
+            start_from_transform(autoencoder.encoder, autoencoder.decoder, sample, spread)
         else:
-            start_published_from_transform(autoencoder.encoder, images[:TRANSFORM_PICTURES])
+            start_published_from_transform(autoencoder.encoder, sample)
         autoencoder.fit_plan(images)
         return autoencoder
 
@@ -166,10 +168,12 @@ class Autoencoder:
 
     def symbols(self, images: Pictures) -> NDArray[np.uint8]:
         """The symbols that training sees: uint8 ``[n, height, width, channels]``."""
-        zero = self.architecture.zero_point
+        zero, lapping = self.architecture.zero_point, self.architecture.lapping
+        batches = (
+            lapped(images[start : start + 32], lapping) for start in range(0, len(images), 32)
+        )
         parts = [
-            np.asarray(self.encoder.predict_on_batch(images[start : start + 32].astype(np.float32)))
-            for start in range(0, len(images), 32)
+            np.asarray(self.encoder.predict_on_batch(batch.astype(np.float32))) for batch in batches
         ]
         return np.clip(np.round(np.concatenate(parts)) + zero, 0, 255).astype(np.uint8)
 
@@ -184,9 +188,16 @@ class Autoencoder:
         Returns:
             Float ``[n, 224, 224, 3]``, not clipped.
         """
-        restored, received = self.cuts.drop(self.encoder(pictures, training=training), cuts)
+        return self.synthesise(*self.cuts.drop(self.analyse(pictures), cuts), training=training)
+
+    def analyse(self, pictures: Any) -> Any:
+        """The encoder's values of pictures, float RGB 0..255 ``[n, 224, 224, 3]``."""
+        return self.encoder(lap(pictures, self.architecture.lapping))
+
+    def synthesise(self, restored: Any, received: Any, training: bool = False) -> Any:
+        """Pictures, not clipped, from what is left of values and how much of each arrived."""
         inputs = [restored, received] if self.architecture.tells_received else restored
-        return self.decoder(inputs, training=training)
+        return unlap(self.decoder(inputs, training=training), self.architecture.lapping)
 
     def compiled(self) -> Callable[[Any, Any], NDArray[np.float32]]:
         """:meth:`reconstruct` for many batches with the plan of now: one graph, on all cores.

@@ -67,6 +67,7 @@ class Architecture(StrEnum):
     """Autoencoders."""
 
     lite = "lite"
+    lapped = "lapped"
     rtss23 = "rtss23"
 
 

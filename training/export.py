@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
 from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
+from pnc.codec.lapping import Lapping
 from pnc.codec.plan import plan_to_bytes
 from training.architectures import PICTURE_SIZE, RTSS23_SCALE
 from training.autoencoder import Autoencoder
 from training.files import replacing
+from training.lapping import lapped
 from training.pictures import Pictures
 from training.plan import fit_plan
 from training.projection import (
@@ -84,7 +86,7 @@ def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     """The trained encoder as plain convolutions: one raw picture -> ``symbol * 6 / 255``."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
     unit = 6.0 / 255.0
-    if autoencoder.architecture.name == "lite":
+    if autoencoder.architecture.tells_received:
         projection = autoencoder.encoder.get_layer("projection")
         side = projection.squares
         rows = np.asarray(projection.rounded_weights()).reshape(side, side, NUM_COMPONENTS, -1)
@@ -121,7 +123,7 @@ def convert_encoder(autoencoder: Autoencoder, images: Pictures) -> bytes:
     def representative() -> Any:
         yield [white]
         yield [black]
-        for image in images[:CALIBRATION_PICTURES]:
+        for image in lapped(images[:CALIBRATION_PICTURES], autoencoder.architecture.lapping):
             yield [image[None].astype(np.float32)]
 
     converter.representative_dataset = representative
@@ -173,15 +175,17 @@ def convert_classifier(classifier: keras.Model) -> bytes:
     return convert_float16(keras.Model(picture, classifier(picture)))
 
 
-def run_encoder(content: bytes, images: Pictures) -> NDArray[np.uint8]:
+def run_encoder(content: bytes, images: Pictures, lapping: Lapping | None) -> NDArray[np.uint8]:
     """Symbols of the TFLite file: uint8 ``[n, height, width, channels]``."""
     model = Model(content, name="encoder.tflite")
-    return np.stack([model.run(images[index]) for index in range(len(images))])
+    pictures = (images[index] for index in range(len(images)))
+    return np.stack([model.run(lapping.forward(one) if lapping else one) for one in pictures])
 
 
 def encoder_parity(autoencoder: Autoencoder, content: bytes, images: Pictures) -> Parity:
     """Compare the exported encoder with the trained one on some pictures."""
-    return compare_symbols(autoencoder.symbols(images), run_encoder(content, images))
+    exported = run_encoder(content, images, autoencoder.architecture.lapping)
+    return compare_symbols(autoencoder.symbols(images), exported)
 
 
 def compare_symbols(trained: NDArray[np.uint8], exported: NDArray[np.uint8]) -> Parity:
@@ -218,7 +222,7 @@ def export_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     encoder = convert_encoder(autoencoder, images)
     parity = encoder_parity(autoencoder, encoder, images[:PARITY_PICTURES])
-    symbols = run_encoder(encoder, images[:PLAN_PICTURES])
+    symbols = run_encoder(encoder, images[:PLAN_PICTURES], autoencoder.architecture.lapping)
     scale = autoencoder.fitted.plan.grid.scale
     plan = fit_plan(symbols, autoencoder.architecture.zero_point, scale).plan
     _replace(folder / "encoder.tflite", encoder)

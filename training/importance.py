@@ -82,10 +82,10 @@ def _gradient_function(
     import tensorflow as tf
 
     def gradient(pictures: Any, cuts: Any) -> Any:
-        restored, received = autoencoder.cuts.drop(autoencoder.encoder(pictures), cuts)
+        restored, received = autoencoder.cuts.drop(autoencoder.analyse(pictures), cuts)
         with tf.GradientTape() as tape:
             tape.watch(restored)
-            decoded = keras.ops.clip(autoencoder.decoder([restored, received]), 0.0, 255.0)
+            decoded = keras.ops.clip(autoencoder.synthesise(restored, received), 0.0, 255.0)
             loss = judge.features(pictures, decoded)["loss"] * BATCH_SIZE
         return tape.gradient(loss, restored)
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
 from pnc.codec.lapping import MIDDLE, SPREAD, Lapping
 
 
+def lapped(images: NDArray[np.uint8], lapping: Lapping | None) -> NDArray[np.uint8]:
+    """What the encoder gets of pictures, both uint8 ``[n, size, size, 3]``, outside the graph."""
+    return images if lapping is None else np.stack([lapping.forward(image) for image in images])
+
+
 def lap(pictures: Any, lapping: Lapping | None) -> Any:
     """What the encoder gets of pictures, both float 0..255 ``[n, size, size, 3]``.
 
-    Pictures of whole numbers give what :meth:`pnc.codec.lapping.Lapping.forward` gives.
+    The same numbers as :func:`lapped` gives, where the pictures are whole numbers.
     """
     if lapping is None:
         return pictures
@@ -27,9 +33,7 @@ def unlap(mixed: Any, lapping: Lapping | None) -> Any:
     """Pictures from what the decoder makes, both float ``[n, size, size, 3]``."""
     if lapping is None:
         return mixed
-    return _along_rows(
-        _along_columns(mixed, lapping, lapping.unmixing), lapping, lapping.unmixing
-    )
+    return _along_rows(_along_columns(mixed, lapping, lapping.unmixing), lapping, lapping.unmixing)
 
 
 def _along_columns(pictures: Any, lapping: Lapping, matrix: NDArray[Any]) -> Any:

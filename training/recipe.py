@@ -73,9 +73,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse windows that the architecture cannot see."""
-        if self.window != SIZE and (self.architecture == "lite" or self.window % 7):
+        multiple = "a multiple of 7" if self.architecture == "rtss23" else str(SIZE)
+        if self.window != SIZE and (self.architecture != "rtss23" or self.window % 7):
             raise ConfigError(
-                f"windows of {self.window} pixels: lite needs {SIZE}, rtss23 a multiple of 7"
+                f"windows of {self.window} pixels: {self.architecture} needs {multiple}"
             )
 
 

@@ -160,7 +160,7 @@ def read_autoencoder(checkpoint: Checkpoint, images: Pictures, architecture: str
         CheckpointError: another architecture, or the models do not do as the files do.
         ValueError: the files' layers do not fit.
     """
-    if checkpoint.architecture != architecture or architecture != "lite":
+    if checkpoint.architecture != architecture or not ARCHITECTURES[architecture].tells_received:
         raise CheckpointError(f"its architecture is {checkpoint.architecture}, not {architecture}")
     encoder, decoder = (checkpoint.read(f"{part}.tflite") for part in ("encoder", "decoder"))
     kernels = [x.constants[0] for x in read_operations(encoder) if x.kind == "CONV_2D"]

@@ -95,8 +95,8 @@ def stream_difference(
         streams = [codec.encode(picture, max_bytes=max_bytes) for picture in images]
         known = [decode_stream(plan.planes, checkpoint.id, stream) for stream in streams]
         values, spreads = zip(*[each.restore(plan.points) for each in known], strict=True)
-        inputs = [np.stack(values), np.stack([received(spread) for spread in spreads])]
-        mine = np.clip(np.asarray(autoencoder.decoder.predict_on_batch(inputs)), 0, 255)
+        arrived = np.stack([received(spread) for spread in spreads])
+        mine = np.clip(np.asarray(autoencoder.synthesise(np.stack(values), arrived)), 0, 255)
         theirs = np.stack([codec.decode(stream) for stream in streams])
         differences.append(float(np.abs(mine - theirs).mean()))
     return max(differences)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from pnc.codec.image import Fit
+from pnc.codec.lapping import LAPPINGS, Lapping
 from pnc.codec.plan import CodingPlan, plan_from_bytes
 from pnc.errors import CheckpointError
 
@@ -142,6 +143,11 @@ class Checkpoint:
         if "card.json" not in self._hashes:
             return {}
         return _parse_json(self.folder / "card.json", self.read("card.json"))
+
+    @property
+    def lapping(self) -> Lapping | None:
+        """What is done to pictures before the encoder and undone after the decoder."""
+        return LAPPINGS.get(self.architecture)
 
     @cached_property
     def plan(self) -> CodingPlan:

@@ -30,6 +30,7 @@ class Decoder:
         self, checkpoint: Checkpoint, *, num_threads: int = 1, runtime: str | None = None
     ) -> None:
         name = str(checkpoint.folder / "decoder.tflite")
+        self._lapping = checkpoint.lapping
         self._model = Model(
             checkpoint.read("decoder.tflite"), name=name, num_threads=num_threads, runtime=runtime
         )
@@ -56,6 +57,8 @@ class Decoder:
         """
         given = {"values": values, "received": received(spread)}
         pixels = self._model.run(*(given[name] for name in self._input_names))
+        if self._lapping:
+            pixels = self._lapping.inverse(pixels)
         picture: NDArray[np.uint8] = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
         return picture
 

@@ -27,6 +27,7 @@ class Encoder:
         self, checkpoint: Checkpoint, *, num_threads: int = 1, runtime: str | None = None
     ) -> None:
         name = str(checkpoint.folder / "encoder.tflite")
+        self._lapping = checkpoint.lapping
         self._model = Model(
             checkpoint.read("encoder.tflite"), name=name, num_threads=num_threads, runtime=runtime
         )
@@ -39,4 +40,4 @@ class Encoder:
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 RGB ``[224, 224, 3]`` -> symbols uint8 ``[height, width, channels]``."""
-        return self._model.run(pixels)
+        return self._model.run(self._lapping.forward(pixels) if self._lapping else pixels)

@@ -1,4 +1,4 @@
-"""Lapping: pixels around the borders of patches are mixed before the encoder, and unmixed at the end.
+"""Lapping: pixels around the borders of patches are mixed before the encoder, unmixed at the end.
 
 Patches that are transformed apart tell twice what goes on across a border. A filter of the few
 pixels on both sides, along columns and then along rows, makes patches alike inside and leaves what
@@ -22,14 +22,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.errors import CheckpointError
-
 WEIGHT_UNIT = 64
 """A weight of 1."""
-
-MAX_GAIN = 4.0
-"""Largest sum of the absolute weights of one filtered pixel, both ways: single precision then holds
-every sum of :meth:`Lapping.forward` exactly, in whatever order it is added up."""
 
 SPREAD = 2
 """Grey levels of a mixed picture for one step of what the encoder gets."""
@@ -38,40 +32,26 @@ MIDDLE = 127.5
 """What it is halved around, grey levels."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Lapping:
     """How patches share what lies around their borders.
 
     Args:
         patch: side of a patch, pixels.
-        weights: int16 ``[n, n]``, ``V`` of the module in 64ths; at most half a patch.
-
-    Raises:
-        CheckpointError: the weights are none, or cannot be undone.
+        weights: ``V`` of the module in 64ths, n x n, n at most half a patch. The absolute weights
+            of a filtered pixel sum up to 4 at most, so that single precision holds every sum of
+            :meth:`forward` exactly, in whatever order it is added up.
     """
 
     patch: int
-    weights: NDArray[np.int16]
-
-    def __post_init__(self) -> None:
-        num = len(self.weights)
-        if self.weights.shape != (num, num) or not 1 <= num <= self.patch // 2:
-            raise CheckpointError(
-                f"plan: lapping weights are not n x n with n from 1 to {self.patch // 2}"
-            )
-        try:
-            gains = [np.abs(matrix).sum(axis=1).max() for matrix in (self.mixing, self.unmixing)]
-        except np.linalg.LinAlgError as error:
-            raise CheckpointError("plan: lapping weights cannot be undone") from error
-        if max(gains) > MAX_GAIN:
-            raise CheckpointError(f"plan: lapping weights are too large (gain {max(gains):.1f})")
+    weights: tuple[tuple[int, ...], ...]
 
     @cached_property
     def mixing(self) -> NDArray[np.float32]:
         """What the pixels around a border become: float32 ``[2 n, 2 n]``, left to right."""
         num = len(self.weights)
         same, turned = np.eye(num), np.eye(num)[::-1]
-        inner = self.weights / WEIGHT_UNIT
+        inner = np.array(self.weights) / WEIGHT_UNIT
         left = np.hstack([turned @ (same + inner) @ turned, turned @ (same - inner)])
         right = np.hstack([(same - inner) @ turned, same + inner])
         return (np.vstack([left, right]) / 2).astype(np.float32)
@@ -122,3 +102,10 @@ class Lapping:
         lines = lines[:, colours * start : colours * (start + borders * self.patch)]
         around = lines.reshape(size, borders, -1)[..., : colours * num]
         around[...] = around @ np.kron(matrix, np.eye(colours, dtype=np.float32)).T
+
+
+LAPPINGS = {
+    "lapped": Lapping(14, ((63, 44, 22, 17), (-40, 61, 33, 18), (5, -24, 70, 24), (0, -1, -9, 76)))
+}
+"""By architecture; fitted by ``tools/fit_lapping.py``. A checkpoint of another architecture does
+without."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pnc import belt
+from pnc.codec.lapping import SPREAD
 
 if TYPE_CHECKING:
     from training.autoencoder import Autoencoder
@@ -100,11 +102,13 @@ def small_models() -> Iterator[None]:
     from training import architectures, classifier
 
     known = architectures.ARCHITECTURES
-    small = replace(known["lite"], grid=(16, 16, SMALL_CHANNELS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architectures, "LITE_CHANNELS", SMALL_CHANNELS)
         patch.setattr(architectures, "LITE_BLOCKS", 1)
-        patch.setitem(known, "lite", small)
+        for name, spread in (("lite", 1), ("lapped", SPREAD)):
+            step = architectures.LITE_STEP / spread
+            build = functools.partial(architectures.build_lite, SMALL_CHANNELS, step)
+            small = replace(known[name], grid=(16, 16, SMALL_CHANNELS), build=build)
+            patch.setitem(known, name, small)
         patch.setattr(classifier, "build_classifier", build_small_classifier)
         yield
 
@@ -143,3 +147,11 @@ def lite(pictures: NDArray[np.uint8]) -> Autoencoder:
     from training.autoencoder import Autoencoder
 
     return Autoencoder.fresh("lite", pictures)
+
+
+@pytest.fixture(scope="session")
+def lapped(pictures: NDArray[np.uint8]) -> Autoencoder:
+    """``lapped`` likewise."""
+    from training.autoencoder import Autoencoder
+
+    return Autoencoder.fresh("lapped", pictures)

@@ -41,7 +41,7 @@ def test_the_uint8_encoder_is_the_trained_one(
     assert parity.largest <= 1
     model = Model(content, name="encoder.tflite")
     assert model.inputs[0]["dtype"] == model.outputs[0]["dtype"] == np.uint8
-    assert run_encoder(content, pictures[:1]).shape == (1, *lite.architecture.grid)
+    assert run_encoder(content, pictures[:1], None).shape == (1, *lite.architecture.grid)
 
 
 def test_the_published_encoder_too(pictures: NDArray[np.uint8]) -> None:
