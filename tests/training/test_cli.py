@@ -94,7 +94,7 @@ def test_bad_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("option", "value", "line"),
     [
-        ("--architecture", "light", "is not one of 'lite', 'rtss23'"),
+        ("--architecture", "light", "is not one of 'lite', 'lapped', 'rtss23'"),
         ("--window", "56", "windows of 56 pixels: lite needs 224"),
     ],
 )
