@@ -3,11 +3,9 @@
 ==========  ===========================  =========================================  ================
 name        encoder (g_a)                decoder (g_s)                              source
 ==========  ===========================  =========================================  ================
-``lite``    14x14 patches with half the  6 blocks at 16x16 over a linear            decision 0012
-            colour, 120 channels,        synthesis, depth-to-space, 0.37 GMAC
-            9.9 MMAC
-``lapped``  the same of lapped patches,  the same, then lapping undone              decision 0027
-            116 channels
+``lapped``  14x14 patches that lap, half 6 blocks at 16x16 over a linear            decisions 0012,
+            the colour, 116 channels,    synthesis, depth-to-space, 0.37 GMAC       0024, 0027
+            10 MMAC
 ``rtss23``  conv 9x9/7, conv 3x3, ReLU,  transposed conv 9x9/7, three conv 5x5 at   arXiv 2310.05306
             5.5 MMAC                     224x224, 15.6 GMAC
 ==========  ===========================  =========================================  ================
@@ -19,7 +17,6 @@ x_hat``. ``values`` are in symbol units around the zero point; pictures are floa
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,19 +41,18 @@ from training.projection import (
 PICTURE_SIZE = 224
 """Side of every picture, pixels."""
 
-LITE_PATCH = 14
-"""Side of a ``lite`` patch, pixels: 16 x 16 positions."""
-LITE_CHANNELS = 120
-"""120 x 294 weights on 256 positions are 9.0 MMAC, halving the colour .9; the limit is 10."""
+LAPPED_PATCH = 14
+"""Side of a ``lapped`` patch, pixels: 16 x 16 positions."""
 LAPPED_CHANNELS = 116
-"""The same with .3 MMAC for lapping: 16 multiplications for 8 pixels around each border, twice."""
-LITE_WIDTH = 176
+"""116 x 294 weights on 256 positions are 8.7 MMAC, halving the colour .9, lapping .3; the limit is
+10."""
+LAPPED_WIDTH = 176
 """Channels of the decoder's blocks."""
-LITE_BLOCKS = 6
+LAPPED_BLOCKS = 6
 """Blocks of the decoder."""
-LITE_STEP = 24.4
-"""Quantisation step of a unit-norm projection, grey levels: the largest value of a constant patch,
-3,091 for white, just fits in 8 bits."""
+LAPPED_STEP = 12.2
+"""Quantisation step of a unit-norm projection, in what the encoder gets, grey levels: the largest
+value of a constant patch, 1,545 for white, just fits in 8 bits."""
 
 RTSS23_CHANNELS = 10
 """Features of the published model."""
@@ -132,27 +128,25 @@ def _block(x: Any, width: int, kernel: int) -> Any:
     return layers.Add()([x, y])
 
 
-def build_lite(
-    channels: int = LITE_CHANNELS, step: float = LITE_STEP
-) -> tuple[keras.Model, keras.Model]:
+def build_lapped() -> tuple[keras.Model, keras.Model]:
     """See the module; the decoder starts as the linear synthesis alone."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3))
-    projection = PatchProjection(LITE_PATCH, channels, step, name="projection")
+    projection = PatchProjection(LAPPED_PATCH, LAPPED_CHANNELS, LAPPED_STEP, name="projection")
     encoder = keras.Model(picture, projection(picture), name="g_a")
-    side = PICTURE_SIZE // LITE_PATCH
-    values = keras.Input((side, side, channels), name="values")
-    received = keras.Input((side, side, channels), name="received")
+    side = PICTURE_SIZE // LAPPED_PATCH
+    values = keras.Input((side, side, LAPPED_CHANNELS), name="values")
+    received = keras.Input((side, side, LAPPED_CHANNELS), name="received")
     normalised = ChannelScale(name="normalise")(values)
-    x = layers.Dense(LITE_WIDTH)(layers.Concatenate()([normalised, received]))
-    for index in range(LITE_BLOCKS):
-        x = _block(x, LITE_WIDTH, 5 if index % 3 == 0 else 3)
+    x = layers.Dense(LAPPED_WIDTH)(layers.Concatenate()([normalised, received]))
+    for index in range(LAPPED_BLOCKS):
+        x = _block(x, LAPPED_WIDTH, 5 if index % 3 == 0 else 3)
     x = layers.LayerNormalization(epsilon=1e-5)(x)
-    pixels = LITE_PATCH * LITE_PATCH * 3
+    pixels = LAPPED_PATCH * LAPPED_PATCH * 3
     detail = layers.Dense(pixels, kernel_initializer="zeros", name="detail")(x)
     linear = layers.Dense(
         pixels, name="synthesis", bias_initializer=keras.initializers.Constant(GREY)
     )(values)
-    x_hat = Depatchify(LITE_PATCH, name="depatchify")(layers.Add()([linear, detail]))
+    x_hat = Depatchify(LAPPED_PATCH, name="depatchify")(layers.Add()([linear, detail]))
     return encoder, keras.Model([values, received], x_hat, name="g_s")
 
 
@@ -178,28 +172,21 @@ def build_rtss23() -> tuple[keras.Model, keras.Model]:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "lite": Architecture("lite", (16, 16, LITE_CHANNELS), 128, True, build_lite),
     "lapped": Architecture(
-        "lapped",
-        (16, 16, LAPPED_CHANNELS),
-        128,
-        True,
-        functools.partial(build_lite, LAPPED_CHANNELS, LITE_STEP / SPREAD),
-        LAPPINGS["lapped"],
+        "lapped", (16, 16, LAPPED_CHANNELS), 128, True, build_lapped, LAPPINGS["lapped"]
     ),
     "rtss23": Architecture("rtss23", (32, 32, RTSS23_CHANNELS), 0, False, build_rtss23),
 }
 
 
 def start_from_transform(
-    encoder: keras.Model, decoder: keras.Model, images: NDArray[np.uint8], spread: float = 1.0
+    encoder: keras.Model, decoder: keras.Model, images: NDArray[np.uint8]
 ) -> None:
-    """Let a new autoencoder be the Karhunen-Loeve transform of training pictures and its inverse.
+    """Let ``lapped`` start as the Karhunen-Loeve transform of training pictures and its inverse.
 
     Args:
-        encoder, decoder: of ``lite`` or ``lapped``.
-        images: uint8 ``[n, 224, 224, 3]``, lapped where the encoder gets such.
-        spread: grey levels that the decoder makes of one of theirs.
+        encoder, decoder: the models.
+        images: uint8 ``[n, 224, 224, 3]``, lapped.
     """
     projection = encoder.get_layer("projection")
     parts = [
@@ -216,7 +203,7 @@ def start_from_transform(
     projection.directions.assign(directions * np.sqrt(len(directions)))
     values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))
     decoder.get_layer("normalise").scale.assign(1.0 / np.maximum(values.std((0, 1, 2)), 1.0))
-    decoder.get_layer("synthesis").kernel.assign(spread * projection.synthesis())
+    decoder.get_layer("synthesis").kernel.assign(SPREAD * projection.synthesis())
 
 
 def start_published_from_transform(encoder: keras.Model, images: Pictures) -> None:

@@ -18,7 +18,6 @@ from keras import ops
 from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import PLAN
-from pnc.codec.lapping import SPREAD
 from pnc.codec.plan import plan_from_bytes, plan_to_bytes
 from pnc.errors import ConfigError, PncError
 from training.architectures import (
@@ -108,8 +107,7 @@ class Autoencoder:
         autoencoder = cls(ARCHITECTURES[name])
         sample = lapped(images[:TRANSFORM_PICTURES], autoencoder.architecture.lapping)
         if autoencoder.architecture.tells_received:
-            spread = SPREAD if autoencoder.architecture.lapping else 1
-            start_from_transform(autoencoder.encoder, autoencoder.decoder, sample, spread)
+            start_from_transform(autoencoder.encoder, autoencoder.decoder, sample)
         else:
             start_published_from_transform(autoencoder.encoder, sample)
         autoencoder.fit_plan(images)

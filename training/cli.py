@@ -66,7 +66,6 @@ OutOption = Annotated[
 class Architecture(StrEnum):
     """Autoencoders."""
 
-    lite = "lite"
     lapped = "lapped"
     rtss23 = "rtss23"
 
@@ -127,7 +126,7 @@ def _stage_command(stage: str, text: str) -> None:
         loss: Annotated[Loss, typer.Option(help="Loss of the distillation.")] = Loss.features,
         architecture: Annotated[
             Architecture, typer.Option(help="Of the autoencoder.")
-        ] = Architecture.lite,
+        ] = Architecture.lapped,
         batch_size: Annotated[
             int | None, typer.Option(min=1, help="Pictures a step of pretrain and distill.")
         ] = None,
@@ -306,7 +305,7 @@ def speed(
     steps: Annotated[int, typer.Option(min=1, help="Timed steps of each architecture.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures a step.")] = 4,
 ) -> None:
-    """Pictures a second of ``lite`` and ``rtss23`` in the same run."""
+    """Pictures a second of ``lapped`` and ``rtss23`` in the same run."""
     _prepare()
     from training.speed import measure_speed
 

@@ -1,4 +1,4 @@
-"""``lite``'s encoder: brightness at every pixel, colour at every fourth, projected patch by patch.
+"""``lapped``'s encoder: brightness at every pixel, colour at every fourth, projected in patches.
 
 Each square of 2x2 pixels becomes six 8-bit *components*: the brightness of the four, and two colour
 differences that they share (as JPEG's 4:2:0). A patch of these has half the numbers that it has in

@@ -28,7 +28,7 @@ class Recipe:
     """``FOLDER=NAME``: what a class is called where its folder's name says little."""
     fit: Fit = "crop"
     """How pictures become square."""
-    architecture: str = "lite"
+    architecture: str = "lapped"
     """Of the autoencoder, see :mod:`training.architectures`."""
     phases: tuple[Phase, ...] = (Phase(96, 6), Phase(128, 6), Phase(160, 2, min_area=0.5))
     """Progressive resizing of the classifier."""

@@ -23,7 +23,7 @@ def measure_speed(num_steps: int, batch_size: int) -> dict[str, Any]:
     """Time single optimizer steps on squared error at 224 x 224.
 
     Returns:
-        ``{"pictures_per_second": {name: median}, "ratio": lite over rtss23,
+        ``{"pictures_per_second": {name: median}, "ratio": lapped over rtss23,
         "ratio_lowest", "ratio_highest": of the paired steps, ...}``.
     """
     rng = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def measure_speed(num_steps: int, batch_size: int) -> dict[str, Any]:
             if step >= NUM_WARM_UP_STEPS:
                 seconds[name].append(time.perf_counter() - started)
     speeds = {name: batch_size / statistics.median(times) for name, times in seconds.items()}
-    paired = [slow / fast for fast, slow in zip(seconds["lite"], seconds["rtss23"], strict=True)]
+    paired = [slow / fast for fast, slow in zip(seconds["lapped"], seconds["rtss23"], strict=True)]
     return {
         "command": f"pnc train speed --steps {num_steps} --batch-size {batch_size}",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
@@ -52,7 +52,7 @@ def measure_speed(num_steps: int, batch_size: int) -> dict[str, Any]:
         "n": num_steps,
         "seconds_per_step": seconds,
         "pictures_per_second": speeds,
-        "ratio": speeds["lite"] / speeds["rtss23"],
+        "ratio": speeds["lapped"] / speeds["rtss23"],
         "ratio_lowest": min(paired),
         "ratio_highest": max(paired),
     }

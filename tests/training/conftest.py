@@ -1,9 +1,8 @@
-"""One tiny data set, one tiny run and one untrained ``lite`` for all tests of training."""
+"""One tiny data set, one tiny run and one untrained ``lapped`` for all tests of training."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pnc import belt
-from pnc.codec.lapping import SPREAD
 
 if TYPE_CHECKING:
     from training.autoencoder import Autoencoder
@@ -28,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 NUM_CLASSES = 3
 
 SMALL_CHANNELS = 24
-"""Of :func:`small_models`: fitting a plan to all of ``lite``'s takes ten seconds."""
+"""Of :func:`small_models`: fitting a plan to all of ``lapped``'s takes ten seconds."""
 
 THIRD_PARTY_WARNINGS = (
     # Keras on TensorFlow calls np.array on variables, whose __array__ is of before numpy 2.
@@ -102,13 +100,11 @@ def small_models() -> Iterator[None]:
     from training import architectures, classifier
 
     known = architectures.ARCHITECTURES
+    small = replace(known["lapped"], grid=(16, 16, SMALL_CHANNELS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architectures, "LITE_BLOCKS", 1)
-        for name, spread in (("lite", 1), ("lapped", SPREAD)):
-            step = architectures.LITE_STEP / spread
-            build = functools.partial(architectures.build_lite, SMALL_CHANNELS, step)
-            small = replace(known[name], grid=(16, 16, SMALL_CHANNELS), build=build)
-            patch.setitem(known, name, small)
+        patch.setattr(architectures, "LAPPED_CHANNELS", SMALL_CHANNELS)
+        patch.setattr(architectures, "LAPPED_BLOCKS", 1)
+        patch.setitem(known, "lapped", small)
         patch.setattr(classifier, "build_classifier", build_small_classifier)
         yield
 
@@ -142,16 +138,8 @@ def tiny_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
 
 
 @pytest.fixture(scope="session")
-def lite(pictures: NDArray[np.uint8]) -> Autoencoder:
-    """``lite`` in full size as it starts, before any training."""
-    from training.autoencoder import Autoencoder
-
-    return Autoencoder.fresh("lite", pictures)
-
-
-@pytest.fixture(scope="session")
 def lapped(pictures: NDArray[np.uint8]) -> Autoencoder:
-    """``lapped`` likewise."""
+    """``lapped`` in full size as it starts, before any training."""
     from training.autoencoder import Autoencoder
 
     return Autoencoder.fresh("lapped", pictures)

@@ -19,11 +19,11 @@ from training.autoencoder import (
 
 
 def test_batches_are_pure_functions_of_the_step(
-    lite: Autoencoder, pictures: NDArray[np.uint8]
+    lapped: Autoencoder, pictures: NDArray[np.uint8]
 ) -> None:
     config = AutoencoderConfig(Path("unused"), 10, batch_size=3)
-    make = batches(pictures, lite.cuts, config)
-    again = batches(pictures, lite.cuts, config)
+    make = batches(pictures, lapped.cuts, config)
+    again = batches(pictures, lapped.cuts, config)
     (x, cuts), _ = make(4)
     assert x.shape == (3, 224, 224, 3)
     assert cuts.shape == (3,)
@@ -45,7 +45,7 @@ def test_rtss23_trains_on_windows(pictures: NDArray[np.uint8], tmp_path: Path) -
     assert not np.array_equal(np.asarray(autoencoder.decoder.layers[-2].kernel), before)
 
 
-@pytest.mark.parametrize(("architecture", "window"), [("lite", 224), ("rtss23", 28)])
+@pytest.mark.parametrize(("architecture", "window"), [("lapped", 224), ("rtss23", 28)])
 def test_training_leaves_the_encoder_its_transform(
     pictures: NDArray[np.uint8], tmp_path: Path, architecture: str, window: int
 ) -> None:
@@ -65,32 +65,32 @@ def test_training_leaves_the_encoder_its_transform(
 
 
 def test_saving_keeps_everything(
-    lite: Autoencoder, pictures: NDArray[np.uint8], tmp_path: Path
+    lapped: Autoencoder, pictures: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    lite.save(tmp_path)
+    lapped.save(tmp_path)
     again = Autoencoder.load(tmp_path)
-    assert plan_to_bytes(again.fitted.plan) == plan_to_bytes(lite.fitted.plan)
-    assert np.array_equal(again.fitted.segment_bytes, lite.fitted.segment_bytes)
-    assert np.array_equal(again.symbols(pictures[:2]), lite.symbols(pictures[:2]))
-    x, cuts = pictures[:1].astype(np.float32), lite.cuts.at(900, 1)
+    assert plan_to_bytes(again.fitted.plan) == plan_to_bytes(lapped.fitted.plan)
+    assert np.array_equal(again.fitted.segment_bytes, lapped.fitted.segment_bytes)
+    assert np.array_equal(again.symbols(pictures[:2]), lapped.symbols(pictures[:2]))
+    x, cuts = pictures[:1].astype(np.float32), lapped.cuts.at(900, 1)
     assert np.array_equal(
-        np.asarray(again.reconstruct(x, cuts)), np.asarray(lite.reconstruct(x, cuts))
+        np.asarray(again.reconstruct(x, cuts)), np.asarray(lapped.reconstruct(x, cuts))
     )
     assert not list(tmp_path.glob("part-*"))
 
 
-def test_more_bytes_are_less_error(lite: Autoencoder, pictures: NDArray[np.uint8]) -> None:
+def test_more_bytes_are_less_error(lapped: Autoencoder, pictures: NDArray[np.uint8]) -> None:
     x = pictures[:2].astype(np.float32)
     errors = []
     for num_bytes in (0, 300, 1000, 4000):
-        cuts = lite.cuts.at(num_bytes, 2)
-        errors.append(float(np.mean(np.square(np.asarray(lite.reconstruct(x, cuts)) - x))))
+        cuts = lapped.cuts.at(num_bytes, 2)
+        errors.append(float(np.mean(np.square(np.asarray(lapped.reconstruct(x, cuts)) - x))))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 5
 
 
 def test_a_plan_comes_first() -> None:
-    autoencoder = Autoencoder(ARCHITECTURES["lite"])
+    autoencoder = Autoencoder(ARCHITECTURES["lapped"])
     for use in (lambda: autoencoder.fitted, lambda: autoencoder.cuts):
         with pytest.raises(RuntimeError, match="fit_plan"):
             use()

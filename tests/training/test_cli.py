@@ -94,8 +94,8 @@ def test_bad_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("option", "value", "line"),
     [
-        ("--architecture", "light", "is not one of 'lite', 'lapped', 'rtss23'"),
-        ("--window", "56", "windows of 56 pixels: lite needs 224"),
+        ("--architecture", "light", "is not one of 'lapped', 'rtss23'"),
+        ("--window", "56", "windows of 56 pixels: lapped needs 224"),
     ],
 )
 def test_an_impossible_recipe_is_refused_at_once(

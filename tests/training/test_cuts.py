@@ -13,10 +13,10 @@ from training.cuts import (
 )
 
 
-def test_random_cuts_are_byte_budgets(lite: Autoencoder) -> None:
-    cuts = lite.cuts.random(4000, np.random.default_rng(0))
+def test_random_cuts_are_byte_budgets(lapped: Autoencoder) -> None:
+    cuts = lapped.cuts.random(4000, np.random.default_rng(0))
     assert cuts.shape == (4000,)
-    ends = np.concatenate([[0], np.cumsum(lite.fitted.segment_bytes)])
+    ends = np.concatenate([[0], np.cumsum(lapped.fitted.segment_bytes)])
     num_bytes = np.interp(cuts, np.arange(len(ends)), ends)
     middle = np.sqrt(MIN_BUDGET_BYTES * MAX_BUDGET_BYTES)
     assert num_bytes.min() >= MIN_BUDGET_BYTES - 1
@@ -24,14 +24,14 @@ def test_random_cuts_are_byte_budgets(lite: Autoencoder) -> None:
     assert (cuts != np.round(cuts)).any()
 
 
-def test_cuts_follow_the_segments(lite: Autoencoder) -> None:
-    sizes = lite.fitted.segment_bytes
+def test_cuts_follow_the_segments(lapped: Autoencoder) -> None:
+    sizes = lapped.fitted.segment_bytes
     first = np.flatnonzero(sizes)[0]
-    assert lite.cuts.at(0.0, 2).tolist() == [first] * 2
+    assert lapped.cuts.at(0.0, 2).tolist() == [first] * 2
     second = np.flatnonzero(sizes)[1]
-    assert lite.cuts.at(sizes[: first + 1].sum(), 1)[0] == pytest.approx(second)
-    assert lite.cuts.at(1e9, 1)[0] == len(sizes)
-    assert isinstance(lite.cuts, StreamCuts)
+    assert lapped.cuts.at(sizes[: first + 1].sum(), 1)[0] == pytest.approx(second)
+    assert lapped.cuts.at(1e9, 1)[0] == len(sizes)
+    assert isinstance(lapped.cuts, StreamCuts)
 
 
 def test_features_are_cut_whole() -> None:

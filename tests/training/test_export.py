@@ -29,19 +29,22 @@ from training.provenance import hash_pictures
 
 
 def test_the_uint8_encoder_is_the_trained_one(
-    lite: Autoencoder, pictures: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
+    lapped: Autoencoder, pictures: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = convert_encoder(lite, pictures)
+    content = convert_encoder(lapped, pictures)
     assert capsys.readouterr().out == ""
     assert len(content) < 64 * 1024
     extremes = np.stack([np.zeros((224, 224, 3)), np.full((224, 224, 3), 255)]).astype(np.uint8)
-    parity = encoder_parity(lite, content, np.concatenate([pictures, extremes]))
+    parity = encoder_parity(lapped, content, np.concatenate([pictures, extremes]))
     assert parity.equal >= 0.999
     assert parity.within_one == 1.0
     assert parity.largest <= 1
     model = Model(content, name="encoder.tflite")
     assert model.inputs[0]["dtype"] == model.outputs[0]["dtype"] == np.uint8
-    assert run_encoder(content, pictures[:1], None).shape == (1, *lite.architecture.grid)
+    assert run_encoder(content, pictures[:1], lapped.architecture.lapping).shape == (
+        1,
+        *lapped.architecture.grid,
+    )
 
 
 def test_the_published_encoder_too(pictures: NDArray[np.uint8]) -> None:
@@ -52,28 +55,28 @@ def test_the_published_encoder_too(pictures: NDArray[np.uint8]) -> None:
 
 
 def test_the_decoder_file_is_the_keras_decoder(
-    lite: Autoencoder, pictures: NDArray[np.uint8]
+    lapped: Autoencoder, pictures: NDArray[np.uint8]
 ) -> None:
-    model = Model(convert_dynamic(fixed_decoder(lite)), name="decoder.tflite")
+    model = Model(convert_dynamic(fixed_decoder(lapped)), name="decoder.tflite")
     x = pictures[:1].astype(np.float32)
     for num_bytes in (0.0, 700.0, 5000.0):
-        cuts = lite.cuts.at(num_bytes, 1)
-        given = [np.asarray(t)[0] for t in lite.cuts.drop(lite.encoder(x), cuts)]
+        cuts = lapped.cuts.at(num_bytes, 1)
+        given = [np.asarray(t)[0] for t in lapped.cuts.drop(lapped.analyse(x), cuts)]
         order = ["received" in side["name"] for side in model.inputs]
         found = model.run(*(given[int(received)] for received in order))
-        expected = np.asarray(lite.reconstruct(x, cuts))[0]
+        expected = np.asarray(lapped.decoder([part[None] for part in given]))[0]
         assert np.abs(found - expected).mean() < 1.0
         assert np.abs(found - expected).max() < 8.0
 
 
 def test_an_exported_folder_is_a_checkpoint(
-    lite: Autoencoder, small_classifier: Any, pictures: NDArray[np.uint8], tmp_path: Path
+    lapped: Autoencoder, small_classifier: Any, pictures: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     folder = tmp_path / "made"
     export_checkpoint(
         folder,
         name="made",
-        autoencoder=lite,
+        autoencoder=lapped,
         classifier=small_classifier,
         classes=("a", "b", "c"),
         images=pictures,
@@ -90,7 +93,7 @@ def test_an_exported_folder_is_a_checkpoint(
     assert sum(p.probability for p in codec.classify(pictures[0], top=3)) == pytest.approx(1)
     cut = codec.decode(stream[:500])
     x = pictures[:1].astype(np.float32)
-    trained = np.asarray(lite.reconstruct(x, lite.cuts.at(500, 1)))[0]
+    trained = np.asarray(lapped.reconstruct(x, lapped.cuts.at(500, 1)))[0]
     assert np.abs(cut - np.clip(trained, 0, 255)).mean() < 20
     assert not list(folder.glob("part-*"))
     (folder / "decoder.tflite").write_bytes(b"other")

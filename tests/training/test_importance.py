@@ -28,10 +28,10 @@ def test_nothing_known_is_nothing_preferred() -> None:
 
 
 def test_the_judge_is_asked(
-    lite: Autoencoder, small_classifier: Any, pictures: NDArray[np.uint8]
+    lapped: Autoencoder, small_classifier: Any, pictures: NDArray[np.uint8]
 ) -> None:
-    scales = measure_scales(lite, Judge(small_classifier), pictures)
-    assert scales.shape == lite.architecture.grid
+    scales = measure_scales(lapped, Judge(small_classifier), pictures)
+    assert scales.shape == lapped.architecture.grid
     assert scales.std() > 0.01
-    lite.fit_plan(pictures, scales)
-    assert np.array_equal(lite.fitted.plan.grid.scale, scales)
+    lapped.fit_plan(pictures, scales)
+    assert np.array_equal(lapped.fitted.plan.grid.scale, scales)

@@ -19,7 +19,7 @@ def test_a_checkpoint_is_a_start(
     tiny_run: Any, pictures: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     with tiny_run.with_its_models():
-        start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite")
+        start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lapped")
         assert start.lines == (
             "start: classifier from checkpoint tiny",
             "start: autoencoder from checkpoint tiny",
@@ -35,7 +35,7 @@ def test_a_checkpoint_is_a_start(
         assert verification.passed, verification
         assert verification.symbols_equal > 0.99
         before = start.classifier.stat().st_mtime_ns
-        assert open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite") == start
+        assert open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lapped") == start
         assert start.classifier.stat().st_mtime_ns == before
 
 
@@ -46,18 +46,18 @@ def test_what_does_not_fit_falls_back_to_fresh_weights(
         other = open_start(str(tiny_run.checkpoint), tmp_path / "a", pictures, "rtss23")
     assert other.classifier
     assert other.autoencoder is None
-    assert "fresh autoencoder, since tiny gave none (its architecture is lite" in other.lines[1]
+    assert "fresh autoencoder, since tiny gave none (its architecture is lapped" in other.lines[1]
 
 
 def test_a_missing_checkpoint_is_no_start(
     pictures: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(CheckpointError, match="unicorn") as caught:
-        open_start("unicorn", tmp_path / "a", pictures, "lite")
+        open_start("unicorn", tmp_path / "a", pictures, "lapped")
     assert "\n" not in str(caught.value)
     monkeypatch.setattr("pnc.codec.checkpoint.search_folders", list)
     monkeypatch.chdir(tmp_path)
-    shipped = open_start(DEFAULT_START, tmp_path / "b", pictures, "lite")
+    shipped = open_start(DEFAULT_START, tmp_path / "b", pictures, "lapped")
     assert (shipped.classifier, shipped.autoencoder) == (None, None)
     assert len(shipped.lines) == 1
     assert "fresh weights, since checkpoint 'photo'" in shipped.lines[0]
@@ -72,7 +72,7 @@ def test_an_interpreter_that_lists_nothing_costs_the_start(
 
     monkeypatch.setattr("training.start.read_operations", fail)
     with tiny_run.with_its_models():
-        start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite")
+        start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lapped")
     assert (start.classifier, start.autoencoder) == (None, None)
     assert "_get_ops_details" in start.lines[0]
 
@@ -89,15 +89,15 @@ def test_models_that_differ_do_not_pass(tiny_run: Any, pictures: NDArray[np.uint
 
 def test_none_and_a_keras_file(tmp_path: Path, small_classifier: Any) -> None:
     images = np.zeros((1, 224, 224, 3), np.uint8)
-    assert open_start("none", tmp_path / "a", images, "lite").lines == ("start: fresh weights",)
+    assert open_start("none", tmp_path / "a", images, "lapped").lines == ("start: fresh weights",)
     small_classifier.save(tmp_path / "mine.keras")
-    start = open_start(str(tmp_path / "mine.keras"), tmp_path / "b", images, "lite")
+    start = open_start(str(tmp_path / "mine.keras"), tmp_path / "b", images, "lapped")
     assert start.classifier == tmp_path / "mine.keras"
     with pytest.raises(ConfigError, match="no such file"):
-        open_start("missing.keras", tmp_path / "c", images, "lite")
+        open_start("missing.keras", tmp_path / "c", images, "lapped")
     (tmp_path / "bad.keras").write_bytes(b"no model")
     with pytest.raises(ConfigError, match="not a Keras model file"):
-        open_start(str(tmp_path / "bad.keras"), tmp_path / "d", images, "lite")
+        open_start(str(tmp_path / "bad.keras"), tmp_path / "d", images, "lapped")
 
 
 def test_an_altered_checkpoint_is_no_start(
@@ -107,6 +107,6 @@ def test_an_altered_checkpoint_is_no_start(
         raise CheckpointError(f"{file}: altered")
 
     monkeypatch.setattr(Checkpoint, "read", refuse)
-    start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lite")
+    start = open_start(str(tiny_run.checkpoint), tmp_path, pictures, "lapped")
     assert start.classifier is None
     assert "classifier.tflite: altered" in start.lines[0]
