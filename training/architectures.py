@@ -41,7 +41,7 @@ from training.projection import (
 PICTURE_SIZE = 224
 """Side of every picture, pixels."""
 
-LAPPED_PATCH = 14
+LAPPED_PATCH = LAPPINGS["lapped"].patch
 """Side of a ``lapped`` patch, pixels: 16 x 16 positions."""
 LAPPED_CHANNELS = 116
 """116 x 294 weights on 256 positions are 8.7 MMAC, halving the colour .9, lapping .3; the limit is
