@@ -67,13 +67,17 @@ class Lapping:
         Args:
             pixels: uint8 ``[size, size, 3]``.
         """
+        # All in place: new pages of memory would take longer than the sums.
         mixed = pixels.astype(np.float32)
         self._along_columns(mixed, self.mixing)
-        np.rint(4 * mixed, out=mixed)
+        mixed *= 4
+        np.rint(mixed, out=mixed)
         mixed /= 4
         self._along_rows(mixed, self.mixing)
-        halved = np.floor(mixed / SPREAD + (MIDDLE * (1 - 1 / SPREAD) + 0.5))
-        return np.clip(halved, 0, 255).astype(np.uint8)
+        mixed /= SPREAD
+        mixed += np.float32(MIDDLE * (1 - 1 / SPREAD) + 0.5)
+        np.floor(mixed, out=mixed)
+        return np.clip(mixed, 0, 255, out=mixed).astype(np.uint8)
 
     def inverse(self, mixed: NDArray[np.float32]) -> NDArray[np.float32]:
         """A picture from what the decoder makes, which is not halved.
