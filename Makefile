@@ -7,6 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SECONDS ?= 60
 JAMMING ?= light
+PYTHONS ?= python3.11 python3.13
 OUT ?= demo-output
 
 RUN_STAMP := $(VENV)/.installed-run
@@ -15,7 +16,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 DECLARED := pyproject.toml constraints.txt tools/environment.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-slow test-qemu lint format bench train-belt env env-run constraints clean
+.PHONY: help demo test test-fast test-slow test-matrix test-qemu lint format bench train-belt env env-run constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ test-fast: $(ALL_STAMP)  ## The tests that start no processes, without coverage
 
 test-slow: $(ALL_STAMP)  ## The slow tests only: minutes each
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+test-matrix:  ## Golden streams on other Pythons and the oldest numpy; PYTHONS="python3.11 ..."
+	tools/golden_matrix.sh .cache/matrix $(PYTHONS)
 
 test-qemu: $(ALL_STAMP)  ## Replug a real CDC-ACM port in QEMU; KERNEL=folder of an unpacked linux-image
 	tests/qemu/replug.sh "$(KERNEL)" 20
