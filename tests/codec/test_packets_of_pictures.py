@@ -54,8 +54,8 @@ def test_any_loss_gives_a_picture(codec: Codec, picture: Picture) -> None:
     packets = codec.encode_packets(picture, 100)
     generator = random.Random(3)
     errors = []
-    for share in (0.0, 0.6, 1.0):
-        arrived = [packet for packet in packets if generator.random() < share]
+    third = len(packets) // 3
+    for arrived in ([], packets[:third] + packets[-third:], packets):
         generator.shuffle(arrived)
         decoded = codec.decode_packets(arrived)
         errors.append(float(np.square(decoded.astype(float) - picture).mean()))
