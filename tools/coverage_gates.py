@@ -15,6 +15,7 @@ FULL = (
     "pnc/transport/sender.py",
     "pnc/transport/receiver.py",
     "pnc/codec/bitstream.py",
+    "pnc/codec/context.py",
     "pnc/codec/erasure.py",
     "pnc/codec/packetizer.py",
     "pnc/codec/plan*.py",

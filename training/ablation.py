@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
 from pnc.codec.plan import CodingPlan, plan_to_bytes
-from pnc.codec.planes import FRACTION_BITS, NUM_CLASSES
+from pnc.codec.planes import NUM_CLASSES
+from training.context import mean_context
 from training.export import MODEL_FILES, run_encoder
 from training.pictures import Pictures
 from training.plan import fit_plan_on
-from training.planes import CAP, order_planes
+from training.planes import order_planes
 
 NUM_PICTURES = 400
 """Training pictures that plans are fitted to, as many as an export fits to."""
@@ -95,15 +96,11 @@ def _without_predictions(whole: CodingPlan, symbols: Symbols) -> CodingPlan:
     grid = whole.grid
     coefficients = np.stack([grid.forward(grid.values(picture)) for picture in symbols])
     magnitudes = np.minimum(np.abs(coefficients), whole.planes.limits)
-    priors = []
-    for plane, prior in enumerate(whole.planes.priors):
-        undecided = magnitudes >> (plane + 1) == 0
-        wanted = np.where(undecided, np.minimum(magnitudes, CAP << plane), 0)
-        mean = wanted.sum(axis=0) / np.maximum(undecided.sum(axis=0), 1)
-        bias = np.clip(np.rint(mean * (1 << FRACTION_BITS)), 0, 32767).astype(np.int16)
-        weights, neighbours = np.zeros_like(prior.weights), np.zeros_like(prior.neighbours)
-        priors.append(replace(prior, weights=weights, neighbours=neighbours, bias=bias))
-    planes = replace(whole.planes, priors=tuple(priors))
+    priors = tuple(
+        replace(prior, context=mean_context(whole.planes.first_planes, plane, magnitudes))
+        for plane, prior in enumerate(whole.planes.priors)
+    )
+    planes = replace(whole.planes, priors=priors)
     return replace(whole, planes=order_planes(planes, coefficients))
 
 

@@ -14,13 +14,10 @@ import numpy as np
 from keras import ops
 
 from pnc.codec.coefficients import TOP_PLANE, second_transform
+from pnc.codec.context import HIDDEN_BITS, LARGEST_HIDDEN
 from pnc.codec.decoder import VALUE_BITS
 from pnc.codec.plan import CodingPlan
-from pnc.codec.planes import (
-    FRACTION_BITS,
-    LIKELIEST,
-    NUM_CLASSES,
-)
+from pnc.codec.planes import CLASS_BITS, LIKELIEST, NUM_CLASSES
 from training.planes import SEGMENTS
 
 
@@ -44,9 +41,10 @@ class PlaneDrop(keras.layers.Layer):
         super().__init__(**kwargs)
         self._plan = plan.planes
         grid, priors = plan.grid, plan.planes.priors
-        self._weights = np.stack([prior.weights for prior in priors]).astype(np.float32)
-        self._neighbours = np.stack([prior.neighbours for prior in priors]).astype(np.float32)
-        self._bias = np.stack([prior.bias for prior in priors]).astype(np.float32)
+        self._contexts = {
+            name: np.stack([getattr(prior.context, name) for prior in priors]).astype(np.float32)
+            for name in ("inner", "inner_bias", "outer", "neighbours", "bias")
+        }
         self._refined_after = np.array([prior.refined_after for prior in priors], np.float32)
         self._points = plan.points
         self._first = np.array(self._plan.first_planes, np.float32)
@@ -107,9 +105,9 @@ class PlaneDrop(keras.layers.Layer):
         part = ops.reshape(cuts - ops.floor(cuts), (-1, 1, 1, 1))
         whole = self._whole(coefficients)
         unit = ops.power(2.0, plane)
-        known = ops.floor(ops.abs(whole) / (2 * unit)) * 2 * unit
+        known = ops.floor(ops.abs(whole) / (2 * unit))
         some = known > 0
-        classes = self._classes(plane, known + unit * ops.cast(some, "float32"))
+        classes = self._classes(plane, 2 * known + ops.cast(some, "float32"))
         index = ops.cast(ops.reshape(plane, (-1,)), "int32")
         refined = ops.reshape(
             ops.take(ops.convert_to_tensor(self._refined_after), index, axis=0), (-1, 1, 1, 1)
@@ -122,20 +120,33 @@ class PlaneDrop(keras.layers.Layer):
         )
 
     def _classes(self, plane: Any, middle: Any) -> Any:
-        """See :meth:`pnc.codec.planes.PlanePlan.arrange`."""
+        """See :meth:`pnc.codec.planes.PlanePlan.arrange`, of middles in units of the plane."""
         index = ops.cast(ops.reshape(plane, (-1,)), "int32")
-        weights = ops.take(ops.convert_to_tensor(self._weights), index, axis=0)
-        neighbours = ops.take(ops.convert_to_tensor(self._neighbours), index, axis=0)
-        bias = ops.take(ops.convert_to_tensor(self._bias), index, axis=0)
-        grid = self._plan.grid
-        flat = ops.reshape(middle, (-1, grid.height * grid.width, grid.num_channels))
-        same = ops.reshape(ops.matmul(flat, weights), ops.shape(middle))
+        network = {
+            name: ops.take(ops.convert_to_tensor(array), index, axis=0)
+            for name, array in self._contexts.items()
+        }
         padded = ops.pad(middle, ((0, 0), (1, 1), (1, 1), (0, 0)))
         rows = padded[:, :-2] + padded[:, 2:] + 2 * padded[:, 1:-1]
-        around = rows[:, :, :-2] + rows[:, :, 2:] + 2 * rows[:, :, 1:-1] - 4 * middle
-        predicted = bias + same + around * neighbours[:, None, None, :]
-        octave = ops.log2(ops.maximum(predicted, 1.0))
-        base = ops.floor(octave)
-        halves = 2 * base + ops.cast(octave - base >= np.log2(1.5), "float32")
-        classes = 2 * (plane + FRACTION_BITS) + LIKELIEST - 1 - halves
-        return ops.clip(classes, 0, NUM_CLASSES - 1)
+        around = _levels(rows[:, :, :-2] + rows[:, :, 2:] + 2 * rows[:, :, 1:-1] - 4 * middle)
+        sums = _at_places(_levels(middle), network["inner"][:, 0])
+        sums += _at_places(around, network["inner"][:, 1])
+        sums += network["inner_bias"][:, None, None, :]
+        hidden = ops.clip(ops.floor(sums * 2.0**-HIDDEN_BITS), 0.0, float(LARGEST_HIDDEN))
+        logits = _at_places(hidden, network["outer"]) + network["bias"]
+        logits += around * network["neighbours"][:, None, None, :]
+        classes = ops.floor(((LIKELIEST << CLASS_BITS) - logits) * 2.0**-CLASS_BITS)
+        return ops.clip(classes, 0.0, NUM_CLASSES - 1.0)
+
+
+def _at_places(fields: Any, matrices: Any) -> Any:
+    """``[n, h, w, a]`` times ``[n, a, b]``."""
+    return ops.einsum("nhwa,nab->nhwb", fields, matrices)
+
+
+def _levels(numbers: Any) -> Any:
+    """See :func:`pnc.codec.context.level`."""
+    octave = ops.log2(ops.maximum(numbers, 2.0) * (1 + 1e-6))  # whole numbers never fall below
+    base = ops.floor(octave)
+    halves = 2 * base + ops.cast(octave - base >= np.log2(1.5), "float32")
+    return ops.maximum(halves - 2.0, 0.0)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
-from pnc.codec.planes import (
-    FRACTION_BITS,
-    NUM_CLASSES,
-    PlanePlan,
-    PlanePrior,
-)
+from pnc.codec.context import Context
+from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
 from pnc.codec.runs import MAX_ORDER, best_order
+from training.context import fit_context
 
 SEGMENTS = NUM_CLASSES + 1
 """Segments of a plane: its classes and the refinement."""
 
-RIDGE = 1e-2
-"""Ridge of the regressions, per sample, in squared units of a coefficient."""
-
 RARE = 1e-5
 """Share of a channel's coefficients in a plane that is worth beginning with it."""
-
-CAP = 4
-"""Magnitudes count as at most so many thresholds: how large a yes is does not matter."""
 
 
 def fit_planes(
@@ -44,9 +34,9 @@ def fit_planes(
     first_planes = _first_planes(magnitudes)
     limits = ((2 << np.array(first_planes)) - 1).astype(np.int16)
     magnitudes = np.minimum(magnitudes, limits)
-    planes = range(max(first_planes) + 1)
     fitted = tuple(
-        _predict(grid, first_planes, plane, magnitudes, neighbours=neighbours) for plane in planes
+        _unordered(fit_context(grid, first_planes, plane, magnitudes, neighbours=neighbours))
+        for plane in range(max(first_planes) + 1)
     )
     return order_planes(PlanePlan(grid, first_planes, fitted), coefficients)
 
@@ -76,94 +66,8 @@ def _first_planes(magnitudes: NDArray[np.int16]) -> tuple[int, ...]:
     return tuple(int(max(0, np.flatnonzero(share > RARE).max(initial=0))) for share in shares.T)
 
 
-def _unfitted(grid: CoefficientGrid) -> PlanePrior:
-    shape = (grid.height, grid.width, grid.num_channels)
-    return PlanePrior(
-        np.zeros((grid.num_channels, grid.num_channels), np.int16),
-        np.zeros(grid.num_channels, np.int16),
-        np.zeros(shape, np.int16),
-        (0,) * NUM_CLASSES,
-        0,
-    )
-
-
-def _predict(
-    grid: CoefficientGrid,
-    first_planes: tuple[int, ...],
-    plane: int,
-    magnitudes: NDArray[np.int16],
-    *,
-    neighbours: bool,
-) -> PlanePrior:
-    """Weights by ridge regression of what is undecided on what is known."""
-    prior = _unfitted(grid)
-    first = np.array(first_planes)
-    above = np.flatnonzero(first > plane)
-    known = (magnitudes >> (plane + 1)) << (plane + 1)
-    undecided = known == 0
-    middle = known + (1 << plane) * (known > 0)
-    wanted = np.minimum(magnitudes, CAP << plane)
-    # Whole numbers, so that all sums are exact and their order is no matter.
-    columns = np.concatenate(
-        [
-            middle[..., above],
-            np.ones((*middle.shape[:-1], 1)),
-            _around(middle)[..., above],
-            wanted,
-        ],
-        axis=-1,
-        dtype=np.float64,
-    ).reshape(-1, 2 * len(above) + 1 + wanted.shape[-1])
-    moments = columns.T @ columns
-    scale = float(1 << FRACTION_BITS)
-    for channel in np.flatnonzero(first >= plane):
-        here = undecided[..., channel]
-        if not here.any():
-            continue
-        if channel in grid.smooth:
-            count = here.sum(axis=0)
-            mean = (wanted[..., channel] * here).sum(axis=0) / np.maximum(count, 1)
-            prior.bias[..., channel] = np.clip(np.rint(mean * scale), 0, 32767)
-            continue
-        mine = [*range(len(above) + 1), 2 * len(above) + 1 + channel]
-        looks_around = neighbours and channel in above
-        if looks_around:
-            mine.insert(-1, len(above) + 1 + int(np.searchsorted(above, channel)))
-        part = _moments_where(columns, moments, mine, here.ravel())
-        size = len(mine) - 1
-        gram = part[:size, :size] + RIDGE * here.sum() * np.eye(size)
-        solved = np.linalg.solve(gram, part[:size, -1]) * scale
-        weights = np.clip(np.rint(solved), -32767, 32767).astype(np.int16)
-        prior.weights[above, channel] = weights[: len(above)]
-        prior.bias[..., channel] = weights[len(above)]
-        if looks_around:
-            prior.neighbours[channel] = weights[-1]
-    return prior
-
-
-def _moments_where(
-    columns: NDArray[np.float64], moments: NDArray[np.float64], mine: list[int], here: NDArray[Any]
-) -> NDArray[np.float64]:
-    """``x.T @ x`` of some columns where ``here``: from the fewer rows of those and the others.
-
-    Args:
-        columns: whole numbers ``[n, columns]``.
-        moments: ``columns.T @ columns``.
-        mine: the columns that are wanted.
-        here: bool ``[n]``.
-    """
-    rest = 2 * np.count_nonzero(here) > len(here)
-    rows = columns[np.flatnonzero(here != rest)][:, mine]
-    part: NDArray[np.float64] = rows.T @ rows
-    return moments[np.ix_(mine, mine)] - part if rest else part
-
-
-def _around(fields: NDArray[Any]) -> NDArray[Any]:
-    """See :meth:`pnc.codec.planes.PlanePlan._around`, for ``[n, height, width, channels]``."""
-    padded = np.pad(fields, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows = padded[:, :-2] + padded[:, 2:] + 2 * padded[:, 1:-1]
-    total: NDArray[Any] = rows[:, :, :-2] + rows[:, :, 2:] + 2 * rows[:, :, 1:-1]
-    return total - 4 * fields
+def _unordered(context: Context) -> PlanePrior:
+    return PlanePrior(context, (0,) * NUM_CLASSES, 0)
 
 
 def _ordered(plan: PlanePlan, plane: int, magnitudes: NDArray[np.int16]) -> PlanePrior:
@@ -200,4 +104,4 @@ def _ordered(plan: PlanePlan, plane: int, magnitudes: NDArray[np.int16]) -> Plan
     prior = plan.priors[plane]
     better = np.flatnonzero((per_bit < refined_per_bit) & (all_ > 0))
     refined_after = int(better[0]) if len(better) else NUM_CLASSES
-    return PlanePrior(prior.weights, prior.neighbours, prior.bias, orders, refined_after)
+    return PlanePrior(prior.context, orders, refined_after)

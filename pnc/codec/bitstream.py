@@ -1,4 +1,4 @@
-"""Bitstream version 2: four bytes of header and the bits of all planes. Every prefix decodes.
+"""Bitstream version 3: four bytes of header and the bits of all planes. Every prefix decodes.
 
 See docs/bitstream.md, which is complete enough to write a second decoder from.
 """
@@ -14,7 +14,7 @@ from pnc.codec.plane_coder import Knowledge, decode_planes, iter_planes
 from pnc.codec.planes import PlanePlan
 from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 
-VERSION = 2
+VERSION = 3
 MAGIC = 0xC0 | VERSION
 """First byte of a stream; no picture file format begins with it."""
 

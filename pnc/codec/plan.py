@@ -8,10 +8,12 @@ It lies in ``plan.npz``, arrays without pickle:
 ``scale``          float32 ``[h, w, c]``            of each coefficient
 ``points``         float32 ``[c, 13]``              where in its interval a magnitude lies, by plane
 ``first``          int64 ``[c]``                    highest plane of each channel
-``weights``        int16 ``[planes, c, c]``         see :class:`pnc.codec.planes.PlanePrior`
+``inner``          int16 ``[planes, 2, c, hidden]`` see :class:`pnc.codec.context.Context`
+``inner_bias``     int32 ``[planes, hidden]``
+``outer``          int16 ``[planes, hidden, c]``
 ``neighbours``     int16 ``[planes, c]``
 ``bias``           int16 ``[planes, h, w, c]``
-``orders``         int64 ``[planes, 14]``
+``orders``         int64 ``[planes, 18]``
 ``refined``        int64 ``[planes]``
 =================  ===============================  ================================================
 """
@@ -30,11 +32,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
+from pnc.codec.context import Context
 from pnc.codec.planes import PlanePlan, PlanePrior
 from pnc.errors import CheckpointError
 
 MAX_PLAN_BYTES = 64 << 20
 """Arrays of a plan that together are larger are not read."""
+
+_CONTEXT_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "inner": (np.int16, 4),
+    "inner_bias": (np.int32, 2),
+    "outer": (np.int16, 3),
+    "neighbours": (np.int16, 2),
+    "bias": (np.int16, 4),
+}
+"""Of the networks, with a first axis for the planes: their types and axes."""
 
 _DAMAGES = (
     ArithmeticError,
@@ -91,9 +103,10 @@ def plan_to_bytes(plan: CodingPlan) -> bytes:
         "scale": grid.scale,
         "points": plan.points,
         "first": np.array(plan.planes.first_planes, np.int64),
-        "weights": np.stack([prior.weights for prior in priors]),
-        "neighbours": np.stack([prior.neighbours for prior in priors]),
-        "bias": np.stack([prior.bias for prior in priors]),
+        **{
+            name: np.stack([getattr(prior.context, name) for prior in priors])
+            for name in _CONTEXT_ARRAYS
+        },
         "orders": np.array([prior.orders for prior in priors], np.int64),
         "refined": np.array([prior.refined_after for prior in priors], np.int64),
     }
@@ -129,18 +142,14 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
 
 def _read_planes(arrays: Any, grid: CoefficientGrid) -> PlanePlan:
     first = _read(arrays, "first", np.int64, 1)
-    parts = (
-        _read(arrays, "weights", np.int16, 3),
-        _read(arrays, "neighbours", np.int16, 2),
-        _read(arrays, "bias", np.int16, 4),
-        _read(arrays, "orders", np.int64, 2),
-        _read(arrays, "refined", np.int64, 1),
+    orders, refined = _read(arrays, "orders", np.int64, 2), _read(arrays, "refined", np.int64, 1)
+    arrays_of_networks = (
+        _read(arrays, name, dtype, axes) for name, (dtype, axes) in _CONTEXT_ARRAYS.items()
     )
+    networks = zip(*arrays_of_networks, strict=True)
     priors = tuple(
-        PlanePrior(
-            weights, neighbours, bias, tuple(int(order) for order in orders), int(refined_after)
-        )
-        for weights, neighbours, bias, orders, refined_after in zip(*parts, strict=True)
+        PlanePrior(Context(*network), tuple(int(order) for order in each), int(refined_after))
+        for network, each, refined_after in zip(networks, orders, refined, strict=True)
     )
     return PlanePlan(grid, tuple(int(plane) for plane in first), priors)
 

@@ -2,11 +2,9 @@
 
 Magnitudes are sent bit by bit, from the highest plane to the lowest. In a plane ``k`` every
 coefficient that is still 0 is *decided*: does its magnitude reach ``2**k``, and if so, with which
-sign? All others are *refined* by one bit. How likely a yes is, both sides predict in integers from
-what all planes above have told: a weighted sum of the magnitudes at the same place in all channels
-and of the eight neighbours in the same channel, plus a number of the place's own. By the ratio of
-that prediction to ``2**k``, in half octaves, the undecided coefficients fall into classes. A plane
-sends its classes in order, the likeliest first, each as one segment of
+sign? All others are *refined* by one bit. How likely a yes is, both sides compute from what all
+planes above have told (:mod:`pnc.codec.context`). By that the undecided coefficients fall into
+classes. A plane sends its classes in order, the likeliest first, each as one segment of
 :mod:`pnc.codec.runs`, and somewhere between them the refinement bits.
 """
 
@@ -20,24 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
+from pnc.codec.context import LOGIT_BITS, Context, Prepared
 from pnc.codec.runs import MAX_ORDER
 from pnc.codec.scan import scan_order
 from pnc.errors import CheckpointError
 
-FRACTION_BITS = 6
-"""Weights and predictions are integers in units of ``2**-6``."""
-
-NUM_CLASSES = 14
+NUM_CLASSES = 18
 """Classes of a plane."""
 
+CLASS_BITS = LOGIT_BITS - 1
+"""A class is half a unit of the logit wide."""
+
 LIKELIEST = 3
-"""Half octaves above the plane's threshold from which on predictions are one class."""
-
-_SINGLE_INTEGERS = 1 << 24
-"""Below this every integer is a number of single precision."""
-
-_SINGLE_THREAD_PRODUCTS = 1 << 18
-"""OpenBLAS starts threads for larger products of matrices, which costs more than it gains."""
+"""Classes above even chances from which on coefficients are one class."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +38,7 @@ class PlanePrior:
     """What both sides know about one plane.
 
     Args:
-        weights: int16 ``[channels, channels]``: of the magnitude of each channel (row) at the same
-            place, for each channel (column) that is predicted.
-        neighbours: int16 ``[channels]``: of the sum over the eight neighbours, the four that share
-            a side counted twice.
-        bias: int16 ``[height, width, channels]``.
+        context: tells how likely a yes is.
         orders: of each class, likeliest first, see :mod:`pnc.codec.runs`.
         refined_after: the refinement bits follow after so many classes.
 
@@ -57,9 +46,7 @@ class PlanePrior:
         CheckpointError: an order or the place of the refinement is impossible.
     """
 
-    weights: NDArray[np.int16]
-    neighbours: NDArray[np.int16]
-    bias: NDArray[np.int16]
+    context: Context
     orders: tuple[int, ...]
     refined_after: int
 
@@ -115,9 +102,8 @@ class PlanePlan:
         if len(self.priors) != max(self.first_planes) + 1:
             raise CheckpointError(f"planes: {len(self.priors)} priors for other first planes")
         for prior in self.priors:
-            found = (prior.weights.shape, prior.neighbours.shape, prior.bias.shape)
-            if found != ((channels, channels), (channels,), shape):
-                raise CheckpointError(f"planes: a prior has shapes {found}")
+            if prior.context.bias.shape != shape or prior.context.outer.shape[1] != channels:
+                raise CheckpointError(f"planes: the network of a plane is not for {shape}")
 
     @cached_property
     def scan(self) -> NDArray[np.intp]:
@@ -149,31 +135,15 @@ class PlanePlan:
         return tuple(groups)
 
     @cached_property
-    def _numbers(self) -> tuple[tuple[NDArray[Any], ...], ...]:
-        """For each plane weights and neighbours, in units of the plane, and bias, as floats.
-
-        The weights of the neighbours count the place itself four times, its own weight takes that
-        off again. Single precision where no sum can reach 2**24, so that either is exact.
-        """
-        largest = 2 << np.array(self.first_planes)[self.channels]
-        numbers = []
-        for plane, prior in enumerate(self.priors):
-            here, above = (self.channels[: self._counts[k]] for k in (plane, plane + 1))
-            bias = prior.bias.reshape(-1, self.grid.num_channels)[np.ix_(self.scan, here)]
-            neighbours = prior.neighbours[above].astype(np.int64)
-            weights = prior.weights[np.ix_(above, here)].astype(np.int64)
-            np.fill_diagonal(weights, weights.diagonal() - 4 * neighbours)
-            bound = np.abs(weights).T @ largest[: len(above)] + 32768
-            bound[: len(above)] += 16 * np.abs(neighbours) * largest[: len(above)]
-            dtype = np.float32 if bound.max() < _SINGLE_INTEGERS else np.float64
-            numbers.append(
-                (
-                    (weights << plane).astype(dtype),
-                    (neighbours << plane).astype(dtype),
-                    bias.astype(dtype),
-                )
+    def _contexts(self) -> tuple[Prepared, ...]:
+        return tuple(
+            prior.context.prepare(
+                self.scan,
+                self.channels[: self._counts[plane + 1]],
+                self.channels[: self._counts[plane]],
             )
-        return tuple(numbers)
+            for plane, prior in enumerate(self.priors)
+        )
 
     @cached_property
     def _of_nothing(self) -> dict[int, Arrangement]:
@@ -246,43 +216,21 @@ class PlanePlan:
             plane: which one.
             middles: of the intervals that magnitudes lie in, in units of the plane.
         """
-        weights, neighbours, bias = self._numbers[plane]
-        known = middles.astype(bias.dtype)
-        predicted = _product(known, weights)
-        predicted += bias
-        if neighbours.any():
-            predicted[:, : len(neighbours)] += self._around(known) * neighbours
-        classes = _half_octaves(predicted)
-        np.subtract(2 * (plane + FRACTION_BITS) + LIKELIEST - 1, classes, out=classes)
-        np.maximum(classes, 0, out=classes)
-        np.minimum(classes, NUM_CLASSES - 1, out=classes)
+        context = self._contexts[plane]
+        here = middles.astype(context.bias.dtype)
+        classes = context.logits(here, self._around(here))
+        np.subtract((LIKELIEST << CLASS_BITS), classes, out=classes)
+        classes *= 2.0**-CLASS_BITS
+        np.clip(classes, 0, NUM_CLASSES - 1, out=classes)
         return classes.astype(np.uint8)
 
     def _around(self, known: NDArray[Any]) -> NDArray[Any]:
-        """The sum over each position, four times, and its eight neighbours, sides twice."""
+        """The sum over the eight neighbours of each position, sides twice."""
         row = self.grid.width + 2
         total = np.zeros((row * (self.grid.height + 2), known.shape[1]), known.dtype)
         total[self._inside] = known
         for step in (1, 1, row, row):
             total = total[:-step] + total[step:]
-        return total.take(self._inside - row - 1, axis=0)
-
-
-def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    """A product of matrices, by as many rows at a time as one thread does."""
-    step = max(1, _SINGLE_THREAD_PRODUCTS // max(1, right.size))
-    product = np.empty((len(left), right.shape[1]), left.dtype)
-    for start in range(0, len(left), step):
-        np.matmul(left[start : start + step], right, out=product[start : start + step])
-    return product
-
-
-def _half_octaves(numbers: NDArray[Any]) -> NDArray[Any]:
-    """How many half octaves numbers lie above 1: exponents and the first bit behind each.
-
-    Of numbers below 1 something negative.
-    """
-    single = numbers.dtype == np.float32
-    octaves = numbers.view(np.int32) >> 22 if single else numbers.view(np.int64) >> 51
-    octaves -= 2 * 127 if single else 2 * 1023
-    return octaves
+        around: NDArray[Any] = total.take(self._inside - row - 1, axis=0)
+        around -= 4 * known
+        return around

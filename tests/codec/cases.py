@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pnc.codec.bitstream import encode_stream
 from pnc.codec.coefficients import TOP_PLANE, CoefficientGrid
+from pnc.codec.context import Context
 from pnc.codec.packetizer import packetize
 from pnc.codec.plan import CodingPlan
 from pnc.codec.plane_coder import Knowledge
@@ -21,6 +22,7 @@ Values = NDArray[np.float32]
 
 CHECKPOINT_ID = "0badcafe"
 LARGEST = 32_767
+HIDDEN = 3
 MTUS = (32, 64, 244)
 REDUNDANCY = 0.4
 
@@ -28,25 +30,31 @@ REDUNDANCY = 0.4
 def planes_record(planes: PlanePlan) -> dict[str, Any]:
     return {
         "first": list(planes.first_planes),
-        "weights": [prior.weights.tolist() for prior in planes.priors],
-        "neighbours": [prior.neighbours.tolist() for prior in planes.priors],
-        "bias": [prior.bias.ravel().tolist() for prior in planes.priors],
+        "inner": [prior.context.inner.tolist() for prior in planes.priors],
+        "inner_bias": [prior.context.inner_bias.tolist() for prior in planes.priors],
+        "outer": [prior.context.outer.tolist() for prior in planes.priors],
+        "neighbours": [prior.context.neighbours.tolist() for prior in planes.priors],
+        "bias": [prior.context.bias.ravel().tolist() for prior in planes.priors],
         "orders": [list(prior.orders) for prior in planes.priors],
         "refined": [prior.refined_after for prior in planes.priors],
     }
 
 
 def planes_of(record: dict[str, Any], grid: CoefficientGrid) -> PlanePlan:
-    fields = ("weights", "neighbours", "bias", "orders", "refined")
+    fields = ("inner", "inner_bias", "outer", "neighbours", "bias", "orders", "refined")
     priors = tuple(
         PlanePrior(
-            np.array(weights, np.int16),
-            np.array(neighbours, np.int16),
-            np.array(bias, np.int16).reshape(grid.shape),
+            Context(
+                np.array(inner, np.int16),
+                np.array(inner_bias, np.int32),
+                np.array(outer, np.int16),
+                np.array(neighbours, np.int16),
+                np.array(bias, np.int16).reshape(grid.shape),
+            ),
             tuple(orders),
             refined,
         )
-        for weights, neighbours, bias, orders, refined in zip(
+        for inner, inner_bias, outer, neighbours, bias, orders, refined in zip(
             *(record[field] for field in fields), strict=True
         )
     )
@@ -116,13 +124,17 @@ def random_planes(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> P
     channels = grid.num_channels
     priors = tuple(
         PlanePrior(
-            rng.integers(-20, 40, (channels, channels)).astype(np.int16),
-            rng.integers(-4, 6, channels).astype(np.int16),
-            rng.integers(-50, 8 << (plane + 6) >> 3, grid.shape).astype(np.int16),
+            Context(
+                rng.integers(-50, 90, (2, channels, HIDDEN)).astype(np.int16),
+                rng.integers(-200, 900, HIDDEN).astype(np.int32),
+                rng.integers(-60, 90, (HIDDEN, channels)).astype(np.int16),
+                rng.integers(-90, 300, channels).astype(np.int16),
+                rng.integers(-12_000, 3_000, grid.shape).astype(np.int16),
+            ),
             tuple(int(order) for order in rng.integers(-1, 6, NUM_CLASSES)),
             int(rng.integers(0, NUM_CLASSES + 1)),
         )
-        for plane in range(max(first) + 1)
+        for _ in range(max(first) + 1)
     )
     return PlanePlan(grid, first, priors)
 
@@ -143,9 +155,13 @@ def loud_plan(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> Plane
 
     priors = tuple(
         PlanePrior(
-            numbers(channels, channels),
-            numbers(channels),
-            numbers(*grid.shape),
+            Context(
+                numbers(2, channels, HIDDEN),
+                numbers(HIDDEN).astype(np.int32) * 1000,
+                numbers(HIDDEN, channels),
+                numbers(channels),
+                numbers(*grid.shape),
+            ),
             tuple(rng.integers(DENSE, MAX_ORDER, NUM_CLASSES, endpoint=True).tolist()),
             int(rng.integers(0, NUM_CLASSES, endpoint=True)),
         )
@@ -155,15 +171,9 @@ def loud_plan(grid: CoefficientGrid, first: tuple[int, ...], seed: int) -> Plane
 
 
 def one_plane(order: int, length: int = 3) -> PlanePlan:
-    """One plane, one channel; all coefficients are of class 13."""
+    """One plane, one channel; all coefficients are of one class."""
     grid = make_grid(1, length, 1)
-    prior = PlanePrior(
-        np.zeros((1, 1), np.int16),
-        np.zeros(1, np.int16),
-        np.zeros(grid.shape, np.int16),
-        (order,) * NUM_CLASSES,
-        0,
-    )
+    prior = PlanePrior(Context.of_bias(np.zeros(grid.shape, np.int16)), (order,) * NUM_CLASSES, 0)
     return PlanePlan(grid, (0,), (prior,))
 
 

@@ -1,4 +1,4 @@
-"""A second decoder of bitstream version 2, written from docs/bitstream.md alone.
+"""A second decoder of bitstream version 3, written from docs/bitstream.md alone.
 
 Slow and obvious on purpose: it shares nothing with the real decoder but the names of the errors, so
 that each checks the other. A ``case`` is a parsed file of tests/golden/streams.
@@ -22,7 +22,7 @@ MOST_PACKETS = 2_048
 MOST_PIECES = 1_024
 REACH = 64
 REPAIR = 32_768
-CLASSES = 14
+CLASSES = 18
 
 
 class _OutOfBitsError(Exception):
@@ -46,6 +46,13 @@ class _Bits:
         return self._bits[self._next :]
 
 
+def _level(number: int) -> int:
+    if number < 3:
+        return 0
+    octaves = number.bit_length() - 1
+    return 2 * octaves + (2 * number >= 3 << octaves) - 2
+
+
 class _Grid:
     """The grid of coefficients while its bits are read."""
 
@@ -58,6 +65,8 @@ class _Grid:
         places = range(self.height * self.width)
         self.magnitude = [[0] * self.channels for _ in places]
         self.negative = [[False] * self.channels for _ in places]
+        self.around: list[dict[int, int]] = []
+        self.hidden: list[list[int]] = []
         self.lowest = [[plane + 1 for plane in self.first] for _ in places]
         order = sorted(range(self.channels), key=lambda c: (-self.first[c], c))
         self.scan = [(at, c) for at in sorted(places, key=self._rank) for c in order]
@@ -87,7 +96,8 @@ class _Grid:
             raise CorruptBitstreamError("there are bits behind the end of the last plane")
 
     def _read_plane(self, plane: int, bits: _Bits) -> None:
-        middle = [[m + (1 << plane) if m > 0 else 0 for m in row] for row in self.magnitude]
+        middle = [[2 * (m >> plane + 1) + (m > 0) for m in row] for row in self.magnitude]
+        self._look(plane, middle)
         refined: list[tuple[int, int]] = []
         segments: list[list[tuple[int, int]]] = [[] for _ in range(CLASSES)]
         for at, c in self.scan:
@@ -96,7 +106,7 @@ class _Grid:
             if self.magnitude[at][c] > 0:
                 refined.append((at, c))
             else:
-                segments[self._class(plane, at, c, middle)].append((at, c))
+                segments[self._class(plane, at, c)].append((at, c))
         for j in range(CLASSES + 1):
             if j == self.case["refined"][plane]:
                 for at, c in refined:
@@ -105,18 +115,33 @@ class _Grid:
             if j < CLASSES:
                 self._read_class(plane, segments[j], self.case["orders"][plane][j], bits)
 
-    def _class(self, plane: int, at: int, c: int, middle: list[list[int]]) -> int:
-        p: int = self.case["bias"][plane][at * self.channels + c]
-        for a in range(self.channels):
-            if self.first[a] > plane:
-                p += self.case["weights"][plane][a][c] * middle[at][a]
+    def _look(self, plane: int, middle: list[list[int]]) -> None:
+        """The levels around each place and its hidden units."""
+        above = [a for a in range(self.channels) if self.first[a] > plane]
+        from_here, from_around = self.case["inner"][plane]
+        self.around, self.hidden = [], []
+        for at in range(self.height * self.width):
+            here = {a: _level(middle[at][a]) for a in above}
+            around = {a: _level(self._sum_around(at, a, middle)) for a in above}
+            units = []
+            for unit, start in enumerate(self.case["inner_bias"][plane]):
+                total = start
+                for a in above:
+                    total += from_here[a][unit] * here[a] + from_around[a][unit] * around[a]
+                units.append(min(max(total >> 6, 0), 255))
+            self.around.append(around)
+            self.hidden.append(units)
+
+    def _class(self, plane: int, at: int, c: int) -> int:
+        logit: int = self.case["bias"][plane][at * self.channels + c]
+        for unit, value in enumerate(self.hidden[at]):
+            logit += self.case["outer"][plane][unit][c] * value
         if self.first[c] > plane:
-            around = sum(times * middle[near][c] for near, times in self._neighbours(at))
-            p += self.case["neighbours"][plane][c] * around
-        q = max(p, 1)
-        e = q.bit_length() - 1
-        h = 2 * e + (1 if 2 * q >= 3 * 2**e else 0)
-        return min(max(2 * plane + 14 - h, 0), CLASSES - 1)
+            logit += self.case["neighbours"][plane][c] * self.around[at][c]
+        return min(max(3072 - logit >> 10, 0), CLASSES - 1)
+
+    def _sum_around(self, at: int, c: int, middle: list[list[int]]) -> int:
+        return sum(times * middle[near][c] for near, times in self._neighbours(at))
 
     def _neighbours(self, at: int) -> Iterator[tuple[int, int]]:
         """Each position around a place, and how often it counts."""
@@ -164,8 +189,8 @@ class _Grid:
 def _check_start(data: bytes, kind: int) -> None:
     if data and data[0] >> 4 != kind:
         raise CorruptBitstreamError(f"the first byte is 0x{data[0]:02X}, not 0x{kind:X}2")
-    if data and data[0] & 15 != 2:
-        raise BitstreamError(f"this is version {data[0] & 15}, not 2")
+    if data and data[0] & 15 != 3:
+        raise BitstreamError(f"this is version {data[0] & 15}, not 3")
 
 
 def _check_id(case: dict[str, Any], name: bytes) -> None:
@@ -310,7 +335,7 @@ def join_packets(case: dict[str, Any], packets: list[bytes]) -> bytes:
     """The beginning of the stream that packets tell, header included; errors as below."""
     received = _Packets(case, packets)
     received.find_lost()
-    return b"\xc2" + bytes.fromhex(case["id"])[:3] + received.beginning()
+    return b"\xc3" + bytes.fromhex(case["id"])[:3] + received.beginning()
 
 
 def decode_packets(case: dict[str, Any], packets: list[bytes]) -> list[Known]:

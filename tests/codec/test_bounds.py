@@ -64,7 +64,7 @@ def damaged_packets(checkpoint: str, generator: random.Random) -> list[bytes]:
 def random_packets(checkpoint: str, generator: random.Random) -> list[bytes]:
     """Tiny pieces with gaps, and repairs that fill them."""
     codec, _ = known(checkpoint)
-    tag = b"\xd2" + bytes.fromhex(codec.checkpoint.id)[:2]
+    tag = b"\xd3" + bytes.fromhex(codec.checkpoint.id)[:2]
     size, gap = generator.randrange(1, 64), generator.randrange(2, 8)
     packets = []
     for number in range(generator.randrange(MAX_PIECES)):

@@ -25,7 +25,7 @@ from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 from tests.codec.cases import CASES, CHECKPOINT_ID, Case, plan_of, stream_of
 from tests.codec.test_bitstream import is_possible, mutated
 
-TAG = b"\xd2\x0b\xad"
+TAG = b"\xd3\x0b\xad"
 STREAM = stream_of(CASES["smooth"]())
 PACKETS = packetize(STREAM, MIN_MTU_BYTES, redundancy=0.4)
 SIZE = MIN_MTU_BYTES - PACKET_HEADER_BYTES
@@ -173,7 +173,7 @@ def test_packets_of_another_checkpoint_or_version_are_refused() -> None:
     "packet",
     [
         b"",
-        b"\xc2\x0b\xad\x00\x00abc",
+        b"\xc3\x0b\xad\x00\x00abc",
         TAG[:1],
         TAG,
         TAG + b"\0",

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pnc.codec.context import Context
 from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
 from pnc.errors import CheckpointError
-from tests.codec.cases import LARGEST, loud_plan, make_grid, one_plane
+from tests.codec.cases import HIDDEN, LARGEST, loud_plan, make_grid, one_plane
 
 
 def class_of(
@@ -21,30 +22,41 @@ def class_of(
 ) -> int:
     """The class of a coefficient as docs/bitstream.md says it, in Python's integers."""
     height, width, num_channels = plan.grid.shape
-    prior, first = plan.priors[plane], plan.first_planes
+    network, first = plan.priors[plane].context, plan.first_planes
 
     def middle(y: int, x: int, a: int) -> int:
         if not (0 <= y < height and 0 <= x < width):
             return 0
         m = int(known[y, x, a])
-        return m + 2**plane if m > 0 else 0
+        return (m >> plane) + 1 if m > 0 else 0
 
-    p = int(prior.bias[row, column, channel])
-    for a in range(num_channels):
-        if first[a] > plane:
-            p += int(prior.weights[a, channel]) * middle(row, column, a)
-    if first[channel] > plane:
-        around = sum(
-            (1 if dy and dx else 2) * middle(row + dy, column + dx, channel)
-            for dy in (-1, 0, 1)
-            for dx in (-1, 0, 1)
-            if dy or dx
+    def level_around(a: int) -> int:
+        return level_of(
+            sum(
+                (1 if dy and dx else 2) * middle(row + dy, column + dx, a)
+                for dy in (-1, 0, 1)
+                for dx in (-1, 0, 1)
+                if dy or dx
+            )
         )
-        p += int(prior.neighbours[channel]) * around
-    q = max(p, 1)
-    e = q.bit_length() - 1
-    h = 2 * e + (1 if 2 * q >= 3 << e else 0)
-    return min(max(2 * plane + 14 - h, 0), 13)
+
+    above = [a for a in range(num_channels) if first[a] > plane]
+    logit = int(network.bias[row, column, channel])
+    for unit, total in enumerate(network.inner_bias.tolist()):
+        for a in above:
+            total += int(network.inner[0, a, unit]) * level_of(middle(row, column, a))
+            total += int(network.inner[1, a, unit]) * level_around(a)
+        logit += int(network.outer[unit, channel]) * min(max(total >> 6, 0), 255)
+    if channel in above:
+        logit += int(network.neighbours[channel]) * level_around(channel)
+    return min(max(3072 - logit >> 10, 0), 17)
+
+
+def level_of(number: int) -> int:
+    if number == 0:
+        return 0
+    e = number.bit_length() - 1
+    return 2 * e + (2 * number >= 3 << e) - 2
 
 
 def rank(plan: PlanePlan, at: int) -> tuple[int, int, int]:
@@ -97,15 +109,14 @@ def test_sums_as_large_as_they_can_be_are_exact() -> None:
     grid = make_grid(3, 3, channels)
     classes = []
     for bias in (-1, 0):
-        weights = np.full((channels, channels), LARGEST, np.int16)
-        weights[0, 0] = 1
-        prior = PlanePrior(
-            weights,
+        network = Context(
+            np.full((2, channels, HIDDEN), LARGEST, np.int16),
+            np.full(HIDDEN, 1 << 30, np.int32),
+            np.full((HIDDEN, channels), LARGEST, np.int16),
             np.full(channels, -LARGEST, np.int16),
             np.full(grid.shape, bias, np.int16),
-            (0,) * NUM_CLASSES,
-            0,
         )
+        prior = PlanePrior(network, (0,) * NUM_CLASSES, 0)
         plan = PlanePlan(grid, (11,) * channels, (prior,) * 12)
         known = np.full((9, channels), 4094, np.int16)
         known[:, 0] = 0
@@ -120,12 +131,12 @@ def test_sums_as_large_as_they_can_be_are_exact() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"orders": (0,) * 13}, "14 orders"),
-        ({"orders": (0,) * 15}, "14 orders"),
-        ({"orders": (-2,) * 14}, "orders of -1 to 12"),
-        ({"orders": (13,) * 14}, "orders of -1 to 12"),
+        ({"orders": (0,) * 17}, "18 orders"),
+        ({"orders": (0,) * 19}, "18 orders"),
+        ({"orders": (-2,) * 18}, "orders of -1 to 12"),
+        ({"orders": (13,) * 18}, "orders of -1 to 12"),
         ({"refined_after": -1}, "refinement after class -1"),
-        ({"refined_after": 15}, "refinement after class 15"),
+        ({"refined_after": 19}, "refinement after class 19"),
     ],
 )
 def test_an_impossible_prior_is_refused(change: dict[str, Any], message: str) -> None:
@@ -142,8 +153,8 @@ def test_an_impossible_prior_is_refused(change: dict[str, Any], message: str) ->
         ({"first_planes": (12,)}, "below 12"),
         ({"first_planes": (1,)}, "1 priors for other first planes"),
         ({"priors": ()}, "0 priors"),
-        ({"priors": one_plane(0, length=4).priors}, "a prior has shapes"),
-        ({"grid": make_grid(3, 1, 1)}, "a prior has shapes"),
+        ({"priors": one_plane(0, length=4).priors}, "the network of a plane"),
+        ({"grid": make_grid(3, 1, 1)}, "the network of a plane"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:

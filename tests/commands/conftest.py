@@ -20,7 +20,7 @@ from pnc.codec.codec import Segment, StreamInfo
 from pnc.codec.image import load_picture
 from pnc.errors import CorruptBitstreamError
 
-HEADER = b"\xc2\x12\x34"
+HEADER = b"\xc3\x12\x34"
 NUM_SEGMENTS = 4
 SIDE = 16
 
@@ -68,7 +68,7 @@ class FakeCodec:
             if known:
                 segments.append(Segment(plane, of_class, size, known, 8 * known))
         segments.insert(1, Segment(0, 0, 0, 0, 0))
-        return StreamInfo(len(stream), "1234abcd", 2, tuple(segments), rest == SIDE * SIDE)
+        return StreamInfo(len(stream), "1234abcd", 3, tuple(segments), rest == SIDE * SIDE)
 
     def _check(self, stream: bytes) -> None:
         if not HEADER.startswith(stream[: len(HEADER)]):

@@ -18,7 +18,7 @@ def test_inspect_lists_planes(pnc: Run, pictures: Path) -> None:
     stream = pnc("encode", pictures / "dark" / "a.png", "--out", "-", "--max-bytes", "150")
     ended = pnc("inspect", "-", stdin=stream.out_bytes)
     assert ended.status == 0
-    assert "150 bytes, cut short, checkpoint 1234abcd, bitstream version 2" in ended.out
+    assert "150 bytes, cut short, checkpoint 1234abcd, bitstream version 3" in ended.out
     rows = [line.split() for line in ended.out.splitlines() if "█" in line]
     assert [row[:-1] for row in rows] == [
         ["1", "13", "64", "64", "64.0", "64"],
@@ -39,7 +39,7 @@ def test_inspect_lists_classes(pnc: Run, pictures: Path) -> None:
 
 
 def test_inspect_of_a_header_lists_nothing(pnc: Run) -> None:
-    ended = pnc("inspect", "-", stdin=b"\xc2\x12")
+    ended = pnc("inspect", "-", stdin=b"\xc3\x12")
     assert ended.status == 0
     assert "2 bytes, cut short" in ended.out
     assert "█" not in ended.out

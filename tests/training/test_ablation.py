@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pnc.cli import main
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.codec import Codec
+from pnc.codec.planes import NUM_CLASSES
 from training.ablation import PARTS, write_ablation
 
 
@@ -24,15 +25,19 @@ def written(
 
 def test_each_part_is_left_out_of_one_checkpoint(written: dict[str, Path]) -> None:
     assert set(written) == {"whole", *(f"no-{part}" for part in PARTS)}
-    whole = Checkpoint.load(written["whole"]).plan
     plans = {name: Checkpoint.load(folder).plan for name, folder in written.items()}
-    assert not any(p.weights.any() for p in plans["no-predictions"].planes.priors)
-    assert not any(p.neighbours.any() for p in plans["no-neighbours"].planes.priors)
-    assert all(p.refined_after == 14 for p in plans["no-early-refinement"].planes.priors)
+    contexts = {
+        name: [prior.context for prior in plan.planes.priors] for name, plan in plans.items()
+    }
+    assert not any(context.outer.any() for context in contexts["no-predictions"])
+    for context in contexts["no-neighbours"]:
+        assert not context.neighbours.any()
+        assert not context.inner[1].any()
+    assert all(p.refined_after == NUM_CLASSES for p in plans["no-early-refinement"].planes.priors)
     assert plans["no-second-transform"].grid.smooth == ()
     assert np.ptp(plans["no-scales"].grid.scale) == 0
     assert (plans["no-points"].points[:, 1:] == 0.5).all()
-    assert any(p.weights.any() and p.neighbours.any() for p in whole.planes.priors)
+    assert any(context.outer.any() and context.inner[1].any() for context in contexts["whole"])
     assert len({Checkpoint.load(folder).id for folder in written.values()}) == len(written)
 
 
