@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pnc.codec.coefficients import CoefficientGrid
 from pnc.codec.context import HIDDEN_BITS, LARGEST_HIDDEN, LOGIT_BITS, Context, level
@@ -70,12 +71,13 @@ def fit_context(
     above = np.flatnonzero(first > plane)
     rough = ~np.isin(np.arange(channels), grid.smooth)
     network = _Network(2 * len(above), bias[0, 0], seed)
-    network.fit(
-        np.concatenate([here[:, above], around[:, above]], axis=1),
-        around,
-        (undecided & rough).reshape(-1, channels),
-        reached.reshape(-1, channels),
-    )
+    with threadpool_limits(1, user_api="blas"):  # matrices so small that threads only wait
+        network.fit(
+            np.concatenate([here[:, above], around[:, above]], axis=1),
+            around,
+            (undecided & rough).reshape(-1, channels),
+            reached.reshape(-1, channels),
+        )
     inner = np.zeros((2, channels, NUM_HIDDEN), np.int16)
     inner[:, above] = _rounded(
         network.inner.reshape(2, len(above), -1) * (HIDDEN_UNIT / LEVEL_UNIT), HIDDEN_BITS
