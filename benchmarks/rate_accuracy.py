@@ -10,6 +10,7 @@ outcome is kept in `benchmarks.cache`, so that a killed run resumes and a larger
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +45,10 @@ CODECS = ("jpeg", "webp", "avif", "avif-stripped", "jpegxl", "jpeg2000")
 """Rivals unless the caller names others."""
 
 Choice = dict[tuple[str, str, int], int]
-"""From (judge, codec, budget) to the variant with the most hits on the tuning pictures."""
+"""From (judge, codec, budget) to the variant that serves the tuning pictures best."""
+
+NOISE = 0.01
+"""Share of the hits by which variants may differ and still count as equally good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,9 @@ def measure_rate_accuracy(
 def choose_variants(bench: Bench, plan: RateAccuracyPlan, sets: Sequence[PictureSet]) -> Choice:
     """Return the best variant for each judge, codec and budget.
 
+    That is the one with the most hits on the tuning pictures; of those as good but for `NOISE`
+    the one of the highest PSNR, since a hit more or less on so few is chance.
+
     Raises:
         ConfigError: There are variants, but no pictures to choose on.
     """
@@ -134,7 +141,7 @@ def choose_variants(bench: Bench, plan: RateAccuracyPlan, sets: Sequence[Picture
             "rivals need pictures to be tuned on, with labels that a judge knows; "
             "name some with --tune"
         )
-    hits: dict[tuple[str, Cell], float] = {}
+    scores: dict[tuple[str, Cell], list[tuple[int, float]]] = defaultdict(list)
     for picture, _, judges in jobs:
         outcomes = bench.cache.read(picture.key)
         for judge in judges:
@@ -142,19 +149,25 @@ def choose_variants(bench: Bench, plan: RateAccuracyPlan, sets: Sequence[Picture
             for cell in cells:
                 outcome = outcomes[fingerprint(cell), cell.budget]
                 guesses = outcome.predictions[judge.fingerprint]
-                key = (judge.name, cell)
-                hits[key] = hits.get(key, 0) + sum(label in guesses[:k] for k in KS)
+                hits = sum(label in guesses[:k] for k in KS)
+                scores[judge.name, cell].append((hits, outcome.psnr_db))
     choice: Choice = {}
     for judge in bench.judges:
         guide = judge if judge in tuned or not tuned else tuned[0]
         for codec in plan.codecs:
             for budget in plan.budgets:
-                scores = [
-                    hits.get((guide.name, Cell(codec, variant, budget)), 0.0)
-                    for variant in variants[codec]
-                ]
-                choice[judge.name, codec, budget] = int(np.argmax(scores))
+                choice[judge.name, codec, budget] = best_variant(
+                    [scores[guide.name, Cell(codec, v, budget)] for v in variants[codec]]
+                )
     return choice
+
+
+def best_variant(variants: Sequence[Sequence[tuple[int, float]]]) -> int:
+    """Return which of them, by hits and PSNR on each picture; the first where nothing is known."""
+    if not any(variants):
+        return 0
+    hits, psnr = np.mean(variants, axis=1).T
+    return int(np.argmax(np.where(hits >= hits.max() - NOISE * len(KS), psnr, -np.inf)))
 
 
 def _report(

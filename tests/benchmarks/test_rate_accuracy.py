@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import bench
 from benchmarks.pictures import PictureRef, open_set
-from benchmarks.rate_accuracy import RateAccuracyPlan, measure_rate_accuracy
+from benchmarks.rate_accuracy import RateAccuracyPlan, best_variant, measure_rate_accuracy
 from benchmarks.work import Task, run_tasks
 from pnc.errors import ConfigError
 from pnc.replay.report.rate_accuracy import RATE_ACCURACY_SCHEMA, rate_accuracy_tables
@@ -117,6 +117,22 @@ def test_processes_give_what_one_gives(plan: RateAccuracyPlan, photographs: Path
         "n1/b.png",
         "n2/c.png",
     ]
+
+
+@pytest.mark.parametrize(
+    ("variants", "best"),
+    [
+        ([[(2, 20.0), (1, 20.0)], [(2, 19.0), (2, 19.0)]], 1),
+        ([[(2, 20.0), (2, 20.0)], [(2, 21.0), (2, 20.0)]], 1),
+        ([[(2, 30.0)] * 200, [(2, 31.0)] * 199 + [(0, 31.0)]], 1),
+        ([[(2, 30.0)] * 200, [(2, 31.0)] * 190 + [(0, 31.0)] * 10], 0),
+        ([[], []], 0),
+    ],
+)
+def test_a_hit_more_is_chance_and_psnr_decides(
+    variants: list[list[tuple[int, float]]], best: int
+) -> None:
+    assert best_variant(variants) == best
 
 
 def test_rivals_are_tuned_or_refused(plan: RateAccuracyPlan) -> None:
