@@ -61,7 +61,8 @@ PACKAGES_OF_PACKAGE: dict[str, set[str]] = {
     "pnc": DEVICE_PACKAGES,
     "device": DEVICE_PACKAGES,
     "edge_server": SERVER_PACKAGES,
-    "training": DEVICE_PACKAGES | {"keras", "matplotlib", "tensorboard", "tensorflow"},
+    "training": DEVICE_PACKAGES
+    | {"keras", "matplotlib", "tensorboard", "tensorflow", "threadpoolctl"},
     "benchmarks": SERVER_PACKAGES | {"httpx", "keras", "matplotlib", "tensorflow"},
 }
 
