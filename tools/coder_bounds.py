@@ -1,6 +1,6 @@
 """What finer entropy coding of the bit planes could save at most (docs/experiments/0018).
 
-    python tools/coder_bounds.py photo PHOTOS [EXTRA ...]
+    python -m tools.coder_bounds photo PHOTOS [EXTRA ...]
 
 Fits the plan of a checkpoint to training pictures, codes others, and compares the bits with the
 length of an ideal code that knows more: about the refinement bits, the signs, the channels, the
@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.planes import NUM_CLASSES, PlanePlan
 from pnc.codec.runs import encode_segments
-from training.export import run_encoder
+from tools.samples import encoded_pictures
 from training.plan import fit_plan_on
-from training.recipe import Recipe
-from training.run_pictures import mixed_training_pictures, open_pictures
 
 FITTED, MEASURED = 240, 100
 """Pictures."""
@@ -128,12 +126,10 @@ def render(fitted: Coded, seen: Coded) -> str:
 def main(arguments: list[str]) -> int:
     """Measure the checkpoint named first on the pictures in the folders after it."""
     if len(arguments) < 2:
-        sys.stderr.write("usage: coder_bounds.py CHECKPOINT DATA [EXTRA ...]\n")
+        sys.stderr.write("usage: python -m tools.coder_bounds CHECKPOINT DATA [EXTRA ...]\n")
         return 2
     checkpoint = Checkpoint.load(arguments[0])
-    data = open_pictures(Recipe("bounds", arguments[1], extra=tuple(arguments[2:])))
-    images = mixed_training_pictures(data, 0)[: FITTED + MEASURED]
-    symbols = run_encoder(checkpoint.read("encoder.tflite"), images, checkpoint.lapping)
+    symbols = encoded_pictures(checkpoint, arguments[1:], FITTED + MEASURED)
     grid = checkpoint.plan.grid
     plan = fit_plan_on(grid, symbols[:FITTED]).plan.planes
     coefficients = [grid.forward(grid.values(picture)) for picture in symbols]

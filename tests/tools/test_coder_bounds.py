@@ -36,7 +36,7 @@ def test_knowing_more_costs_no_bits() -> None:
 
 def test_arguments_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["photo"]) == 2
-    assert capsys.readouterr().err.startswith("usage: coder_bounds.py")
+    assert capsys.readouterr().err.startswith("usage: python -m tools.coder_bounds")
 
 
 def test_even_choices_cost_a_bit() -> None:
