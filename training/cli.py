@@ -132,6 +132,9 @@ def _stage_command(stage: str, text: str) -> None:
         ] = None,
         pretrain_steps: Annotated[int | None, typer.Option(min=0)] = None,
         distill_steps: Annotated[int | None, typer.Option(min=0)] = None,
+        stream_bytes: Annotated[
+            int | None, typer.Option(min=256, help="Mean size of whole streams at most, bytes.")
+        ] = None,
         finetune_pictures: Annotated[
             int | None, typer.Option(min=0, help="Pictures decoded for finetune; 0 skips it.")
         ] = None,
@@ -161,6 +164,7 @@ def _stage_command(stage: str, text: str) -> None:
             batch_size=batch_size,
             pretrain_steps=pretrain_steps,
             distill_steps=distill_steps,
+            stream_bytes=stream_bytes,
             finetune_pictures=finetune_pictures,
             window=window,
             patience=patience,

@@ -57,10 +57,6 @@ logger = logging.getLogger(__name__)
 STAGES = ("classifier", "pretrain", "distill", "finetune", "export")
 
 
-WHOLE_BYTES = 4096.0
-"""Mean size of whole streams when ``distill`` begins: finer steps cost time and tell little."""
-
-
 class Pace(Protocol):
     """Keeps stages within a time, see :class:`training.budget.pace.Budget`."""
 
@@ -212,7 +208,7 @@ class Run:
             images = self.pictures.all_train
             if autoencoder.architecture.tells_received:
                 scales = measure_scales(autoencoder, judge, images, self.recipe.seed)
-                autoencoder.fit_plan_within(images, scales, WHOLE_BYTES)
+                autoencoder.fit_plan_within(images, scales, self.recipe.stream_bytes)
             else:
                 autoencoder.fit_plan(images)
             self._train_autoencoder(
