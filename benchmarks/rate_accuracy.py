@@ -48,7 +48,7 @@ Choice = dict[tuple[str, str, int], int]
 """From (judge, codec, budget) to the variant that serves the tuning pictures best."""
 
 NOISE = 0.01
-"""Share of the hits by which variants may differ and still count as equally good."""
+"""Accuracy, mean of top-1 and top-5, by which variants may differ and still be equally good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +166,9 @@ def best_variant(variants: Sequence[Sequence[tuple[int, float]]]) -> int:
     """Return which of them, by hits and PSNR on each picture; the first where nothing is known."""
     if not any(variants):
         return 0
-    hits, psnr = np.mean(variants, axis=1).T
-    return int(np.argmax(np.where(hits >= hits.max() - NOISE * len(KS), psnr, -np.inf)))
+    hits, psnr = np.sum(variants, axis=1).T
+    noise = NOISE * len(KS) * len(variants[0])
+    return int(np.argmax(np.where(hits >= hits.max() - noise, psnr, -np.inf)))
 
 
 def _report(

@@ -74,11 +74,11 @@ def measure_segments(plan: CodingPlan, pictures: Sequence[NDArray[np.int16]]) ->
         for segment in decode_planes(planes, encode_planes(planes, picture)).segments:
             column = NUM_CLASSES if segment.of_class is None else segment.of_class
             bits[segment.plane, column] += segment.num_bits
-        known, magnitudes = None, _ordered(plan, picture)
+        magnitudes = _ordered(plan, picture)
+        known = np.zeros(magnitudes.shape)
         for plane, classes in _classes(plan, magnitudes):
             found = _restored(plan, magnitudes, plane)
-            before = magnitudes if known is None else magnitudes - known
-            saved = np.square(before, dtype=float) - np.square(magnitudes - found)
+            saved = np.square(magnitudes - known) - np.square(magnitudes - found)
             savings[plane] += np.bincount(classes.ravel(), saved.ravel(), NUM_CLASSES + 1)
             known = found
         error += np.square(magnitudes, dtype=float).sum()

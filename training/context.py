@@ -31,6 +31,9 @@ BATCH_SIZE = 512
 LEARNING_RATE = 4e-3
 """Of Adam at the beginning; it falls to 0 along a cosine."""
 
+SEED = (0, 7)
+"""Of the first weights and the order of places: what the pictures are decides all else."""
+
 LEVEL_UNIT = 4
 """Levels as the fit sees them are divided by this, so that they are about 1."""
 
@@ -42,7 +45,6 @@ def fit_context(
     magnitudes: NDArray[np.int16],
     *,
     neighbours: bool = True,
-    seed: int = 0,
 ) -> Context:
     """The network of one plane.
 
@@ -52,7 +54,6 @@ def fit_context(
         plane: which one.
         magnitudes: int16 ``[n, height, width, channels]``.
         neighbours: whether it looks at them.
-        seed: of its first weights and the order of places.
     """
     first = np.array(first_planes)
     known = magnitudes >> (plane + 1)
@@ -70,7 +71,7 @@ def fit_context(
         around = np.zeros_like(around)
     above = np.flatnonzero(first > plane)
     rough = ~np.isin(np.arange(channels), grid.smooth)
-    network = _Network(2 * len(above), bias[0, 0], seed)
+    network = _Network(2 * len(above), bias[0, 0])
     with threadpool_limits(1, user_api="blas"):  # matrices so small that threads only wait
         network.fit(
             np.concatenate([here[:, above], around[:, above]], axis=1),
@@ -89,7 +90,7 @@ def fit_context(
         inner,
         np.rint(network.inner_bias * (HIDDEN_UNIT << HIDDEN_BITS)).astype(np.int32),
         _rounded(network.outer / HIDDEN_UNIT, LOGIT_BITS),
-        _rounded(network.beside / LEVEL_UNIT, LOGIT_BITS),
+        _rounded(network.neighbours / LEVEL_UNIT, LOGIT_BITS),
         _rounded(bias, LOGIT_BITS),
     )
 
@@ -143,18 +144,18 @@ class _Network:
         inner: ``[inputs, hidden]``.
         inner_bias: ``[hidden]``.
         outer: ``[hidden, channels]``.
-        beside: ``[channels]``, of the level around in the same channel.
+        neighbours: ``[channels]``, of the level around in the same channel.
         bias: ``[channels]``.
     """
 
-    def __init__(self, num_inputs: int, bias: NDArray[np.float64], seed: int) -> None:
-        self._rng = np.random.default_rng([seed, 7])
+    def __init__(self, num_inputs: int, bias: NDArray[np.float64]) -> None:
+        self._rng = np.random.default_rng(SEED)
         limit = np.sqrt(6 / (num_inputs + NUM_HIDDEN))
         inner = self._rng.uniform(-limit, limit, (num_inputs, NUM_HIDDEN))
         self.inner = inner.astype(np.float32)
         self.inner_bias = np.zeros(NUM_HIDDEN, np.float32)
         self.outer = np.zeros((NUM_HIDDEN, len(bias)), np.float32)
-        self.beside = np.zeros(len(bias), np.float32)
+        self.neighbours = np.zeros(len(bias), np.float32)
         self.bias = bias.astype(np.float32)
 
     def fit(
@@ -174,7 +175,7 @@ class _Network:
         """
         batch = min(BATCH_SIZE, len(levels))
         per_epoch = len(levels) // batch
-        parameters = [self.inner, self.inner_bias, self.outer, self.beside, self.bias]
+        parameters = [self.inner, self.inner_bias, self.outer, self.neighbours, self.bias]
         moments = [(np.zeros_like(p), np.zeros_like(p)) for p in parameters]
         for step in range(EPOCHS * per_epoch):
             if step % per_epoch == 0:
@@ -206,7 +207,7 @@ class _Network:
         """Of the mean cost of a place, nats; of each parameter."""
         largest = LARGEST_HIDDEN / HIDDEN_UNIT
         hidden = np.clip(levels @ self.inner + self.inner_bias, 0, largest)
-        logits = np.clip(hidden @ self.outer + around * self.beside + self.bias, -30, 30)
+        logits = np.clip(hidden @ self.outer + around * self.neighbours + self.bias, -30, 30)
         error = (1 / (1 + np.exp(-logits)) - reached) * undecided / np.float32(len(levels))
         back = (error @ self.outer.T) * ((hidden > 0) & (hidden < largest))
         return [

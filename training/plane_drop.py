@@ -7,6 +7,7 @@ inside one, after the very predictions that order them.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import keras
@@ -14,10 +15,10 @@ import numpy as np
 from keras import ops
 
 from pnc.codec.coefficients import TOP_PLANE, second_transform
-from pnc.codec.context import HIDDEN_BITS, LARGEST_HIDDEN
+from pnc.codec.context import HIDDEN_BITS, LARGEST_HIDDEN, Context
 from pnc.codec.decoder import VALUE_BITS
 from pnc.codec.plan import CodingPlan
-from pnc.codec.planes import CLASS_BITS, LIKELIEST, NUM_CLASSES
+from pnc.codec.planes import CLASS_BITS, NUM_CLASSES, NUM_LIKELY
 from training.planes import SEGMENTS
 
 
@@ -43,7 +44,7 @@ class PlaneDrop(keras.layers.Layer):
         grid, priors = plan.grid, plan.planes.priors
         self._contexts = {
             name: np.stack([getattr(prior.context, name) for prior in priors]).astype(np.float32)
-            for name in ("inner", "inner_bias", "outer", "neighbours", "bias")
+            for name in (field.name for field in fields(Context))
         }
         self._refined_after = np.array([prior.refined_after for prior in priors], np.float32)
         self._points = plan.points
@@ -135,7 +136,7 @@ class PlaneDrop(keras.layers.Layer):
         hidden = ops.clip(ops.floor(sums * 2.0**-HIDDEN_BITS), 0.0, float(LARGEST_HIDDEN))
         logits = _at_places(hidden, network["outer"]) + network["bias"]
         logits += around * network["neighbours"][:, None, None, :]
-        classes = ops.floor(((LIKELIEST << CLASS_BITS) - logits) * 2.0**-CLASS_BITS)
+        classes = ops.floor(((NUM_LIKELY << CLASS_BITS) - logits) * 2.0**-CLASS_BITS)
         return ops.clip(classes, 0.0, NUM_CLASSES - 1.0)
 
 

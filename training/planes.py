@@ -78,8 +78,7 @@ def _ordered(plan: PlanePlan, plane: int, magnitudes: NDArray[np.int16]) -> Plan
     gains = np.zeros(NUM_CLASSES)
     for picture in magnitudes:
         ordered = plan.in_order(picture)
-        known = (ordered >> (plane + 1)) << (plane + 1)
-        arrangement = plan.arrange(plane, known)
+        arrangement = plan.arrange(plane, ordered)
         flat = ordered.ravel()
         decided = flat[arrangement.undecided]
         owner = np.repeat(np.arange(NUM_CLASSES), arrangement.lengths)

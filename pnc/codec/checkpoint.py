@@ -30,7 +30,7 @@ from pnc.errors import CheckpointError
 
 MANIFEST = "manifest.json"
 PLAN = "plan.npz"
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout."""
 
 MAX_FILE_BYTES = 256 << 20

@@ -35,6 +35,9 @@ MAX_SIDE = 64
 MAX_CHANNELS = 1024
 """Channels at most: bounds the work."""
 
+MAX_SCALE = 1 << 16
+"""Coefficients are at most so many times their values, and at least this part of them."""
+
 
 @dataclass(frozen=True)
 class CoefficientGrid:
@@ -44,7 +47,7 @@ class CoefficientGrid:
         height, width, num_channels: the grid.
         zero_point: the symbol that means 0; 0 for encoders whose values are never negative.
         smooth: channels that are transformed once more; the sides are then multiples of 4.
-        scale: float32 ``[height, width, channels]``, positive.
+        scale: float32 ``[height, width, channels]``, :data:`MAX_SCALE` at most, 1 over it at least.
 
     Raises:
         CheckpointError: these do not fit each other.
@@ -65,8 +68,11 @@ class CoefficientGrid:
             raise CheckpointError(
                 f"coefficients: impossible grid {shape} or zero point {self.zero_point}"
             )
-        if self.scale.shape != shape or not (np.isfinite(self.scale) & (self.scale > 0)).all():
-            raise CheckpointError(f"coefficients: scales must be positive and {shape}")
+        in_range = (self.scale >= 1 / MAX_SCALE) & (self.scale <= MAX_SCALE)
+        if self.scale.shape != shape or not in_range.all():
+            raise CheckpointError(
+                f"coefficients: scales must be {shape} and 1/{MAX_SCALE} to {MAX_SCALE}"
+            )
         if len(set(self.smooth)) < len(self.smooth) or not all(
             0 <= channel < self.num_channels for channel in self.smooth
         ):

@@ -2,7 +2,7 @@
 
 A small network, in integers, so that both sides compute the same on any machine::
 
-    level   of a magnitude, or of a sum of magnitudes: its half octaves above the plane, 0 for none
+    level   of a magnitude, or of a sum of magnitudes: its half octaves above the plane above
     hidden  from the levels at the place and of the eight neighbours around it, in all channels
     logit   from the hidden units and the levels around in the coefficient's own channel
 
@@ -32,8 +32,8 @@ MAX_HIDDEN = 256
 LOGIT_BITS = 11
 """Logits are in units of ``2**-11``."""
 
-LARGEST_LEVEL = 30
-"""No sum of magnitudes has a higher level."""
+LARGEST_LEVEL = 28
+"""Of 12 times the middle of the largest magnitude, 4095 units of plane 0."""
 
 _SINGLE_INTEGERS = 1 << 24
 """Below this every integer is a number of single precision."""
@@ -66,7 +66,8 @@ class Context:
     def __post_init__(self) -> None:
         hidden, channels = self.outer.shape
         found = (self.inner.shape, self.inner_bias.shape, self.neighbours.shape)
-        if hidden > MAX_HIDDEN or found != ((2, channels, hidden), (hidden,), (channels,)):
+        fitting = ((2, channels, hidden), (hidden,), (channels,))
+        if hidden > MAX_HIDDEN or found != fitting or self.bias.shape[-1] != channels:
             raise CheckpointError(f"context: {hidden} hidden units with arrays of shapes {found}")
 
     @classmethod
@@ -114,17 +115,17 @@ class Prepared:
     neighbours: NDArray[Any]
     bias: NDArray[Any]
 
-    def logits(self, here: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:
+    def logits(self, middles: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:
         """Logits of all coefficients of the plane, ``[positions, channels]``.
 
         Args:
-            here: middles of the intervals that magnitudes lie in, in units of the plane,
+            middles: of the intervals that magnitudes lie in, in units of the plane,
                 ``[positions, channels above]``.
             around: their sums over the neighbours.
         """
-        count = here.shape[1]
-        levels = np.empty((len(here), 2 * count), self.inner.dtype)
-        levels[:, :count] = level(here)
+        count = middles.shape[1]
+        levels = np.empty((len(middles), 2 * count), self.inner.dtype)
+        levels[:, :count] = level(middles)
         levels[:, count:] = level(around)
         hidden = _product(levels, self.inner)
         hidden += self.inner_bias
@@ -140,7 +141,7 @@ class Prepared:
 
 
 def level(numbers: NDArray[Any]) -> NDArray[np.int32]:
-    """Half octaves of whole numbers above 1: 1 for 3, 2 for 4 and 5, 3 for 6 and 7; 0 below 3.
+    """Half octaves of whole numbers above 2: 1 for 3, 2 for 4 and 5, 3 for 6 and 7; 0 below 3.
 
     Args:
         numbers: floats; from their exponents and the first bit behind each.

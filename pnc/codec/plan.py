@@ -39,6 +39,9 @@ from pnc.errors import CheckpointError
 MAX_PLAN_BYTES = 64 << 20
 """Arrays of a plan that together are larger are not read."""
 
+_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""What NumPy writes; decoders of others take memory as they are told to."""
+
 _CONTEXT_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "inner": (np.int16, 4),
     "inner_bias": (np.int32, 2),
@@ -84,8 +87,8 @@ class CodingPlan:
 
     def __post_init__(self) -> None:
         wanted = (self.grid.num_channels, TOP_PLANE + 1)
-        if self.points.shape != wanted or not np.isfinite(self.points).all():
-            raise CheckpointError(f"plan: reconstruction points are not {wanted} numbers")
+        if self.points.shape != wanted or not ((self.points >= 0) & (self.points <= 1)).all():
+            raise CheckpointError(f"plan: reconstruction points are not {wanted} from 0 to 1")
 
     @property
     def grid(self) -> CoefficientGrid:
@@ -123,7 +126,10 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+        if not {entry.compress_type for entry in entries} <= _COMPRESSIONS:
+            raise CheckpointError("plan: compressed in a way that NumPy does not")
         if size > MAX_PLAN_BYTES:
             raise CheckpointError(f"plan: its arrays take {size} bytes, at most {MAX_PLAN_BYTES}")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -143,13 +149,19 @@ def plan_from_bytes(content: bytes) -> CodingPlan:
 def _read_planes(arrays: Any, grid: CoefficientGrid) -> PlanePlan:
     first = _read(arrays, "first", np.int64, 1)
     orders, refined = _read(arrays, "orders", np.int64, 2), _read(arrays, "refined", np.int64, 1)
-    arrays_of_networks = (
-        _read(arrays, name, dtype, axes) for name, (dtype, axes) in _CONTEXT_ARRAYS.items()
-    )
-    networks = zip(*arrays_of_networks, strict=True)
+    networks = {
+        name: _read(arrays, name, dtype, axes) for name, (dtype, axes) in _CONTEXT_ARRAYS.items()
+    }
+    counts = {len(array) for array in (orders, refined, *networks.values())}
+    if counts != {int(first.max(initial=-1)) + 1}:
+        raise CheckpointError("plan: the arrays of the planes are not for planes 0 to the highest")
     priors = tuple(
-        PlanePrior(Context(*network), tuple(int(order) for order in each), int(refined_after))
-        for network, each, refined_after in zip(networks, orders, refined, strict=True)
+        PlanePrior(
+            Context(**{name: array[plane] for name, array in networks.items()}),
+            tuple(orders[plane].tolist()),
+            int(refined[plane]),
+        )
+        for plane in range(len(orders))
     )
     return PlanePlan(grid, tuple(int(plane) for plane in first), priors)
 

@@ -29,8 +29,8 @@ NUM_CLASSES = 18
 CLASS_BITS = LOGIT_BITS - 1
 """A class is half a unit of the logit wide."""
 
-LIKELIEST = 3
-"""Classes above even chances from which on coefficients are one class."""
+NUM_LIKELY = 3
+"""Classes of what is likelier than not."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class PlanePlan:
         if len(self.priors) != max(self.first_planes) + 1:
             raise CheckpointError(f"planes: {len(self.priors)} priors for other first planes")
         for prior in self.priors:
-            if prior.context.bias.shape != shape or prior.context.outer.shape[1] != channels:
+            if prior.context.bias.shape != shape:
                 raise CheckpointError(f"planes: the network of a plane is not for {shape}")
 
     @cached_property
@@ -217,9 +217,9 @@ class PlanePlan:
             middles: of the intervals that magnitudes lie in, in units of the plane.
         """
         context = self._contexts[plane]
-        here = middles.astype(context.bias.dtype)
-        classes = context.logits(here, self._around(here))
-        np.subtract((LIKELIEST << CLASS_BITS), classes, out=classes)
+        exact = middles.astype(context.bias.dtype)
+        classes = context.logits(exact, self._around(exact))
+        np.subtract(NUM_LIKELY << CLASS_BITS, classes, out=classes)
         classes *= 2.0**-CLASS_BITS
         np.clip(classes, 0, NUM_CLASSES - 1, out=classes)
         return classes.astype(np.uint8)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def scan_order(height: int, width: int) -> NDArray[np.intp]:
     """Positions of a grid, coarse lattice first, each lattice from the centre outwards.
 
-    The level of a position is the largest power of two, at most 8, that divides both its row and
-    its column. Higher levels come first, then smaller squared distance to the centre (in doubled
+    The step of a position is the largest power of two, at most 8, that divides both its row and
+    its column. Larger steps come first, then smaller squared distance to the centre (in doubled
     coordinates, so that it is an integer), then raster order. Half a layer is then a picture of
     half the detail, not half a picture.
 
@@ -18,8 +18,8 @@ def scan_order(height: int, width: int) -> NDArray[np.intp]:
         intp ``[height * width]``: raster indices in coding order.
     """
     row, column = np.divmod(np.arange(height * width), width)
-    level = np.ones(height * width, np.int64)
+    steps = np.ones(height * width, np.int64)
     for step in (2, 4, 8):
-        level[(row % step == 0) & (column % step == 0)] = step
+        steps[(row % step == 0) & (column % step == 0)] = step
     distance = (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2
-    return np.lexsort((np.arange(height * width), distance, -level))
+    return np.lexsort((np.arange(height * width), distance, -steps))

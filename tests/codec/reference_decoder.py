@@ -12,7 +12,7 @@ from typing import Any
 
 from pnc.errors import BitstreamError, CorruptBitstreamError
 
-__all__ = ["Known", "decode_packets", "decode_stream", "join_packets"]
+__all__ = ["Known", "decode_packets", "decode_stream", "join_packets", "level_of"]
 
 Known = tuple[int, int]
 """The signed value of a coefficient so far, and the lowest plane that is known of it."""
@@ -46,7 +46,7 @@ class _Bits:
         return self._bits[self._next :]
 
 
-def _level(number: int) -> int:
+def level_of(number: int) -> int:
     if number < 3:
         return 0
     octaves = number.bit_length() - 1
@@ -73,9 +73,9 @@ class _Grid:
 
     def _rank(self, at: int) -> tuple[int, int, int]:
         row, column = divmod(at, self.width)
-        level = next(n for n in (8, 4, 2, 1) if row % n == 0 and column % n == 0)
+        step = next(n for n in (8, 4, 2, 1) if row % n == 0 and column % n == 0)
         distance = (2 * row - self.height + 1) ** 2 + (2 * column - self.width + 1) ** 2
-        return -level, distance, at
+        return -step, distance, at
 
     def raster(self) -> list[Known]:
         return [
@@ -121,8 +121,8 @@ class _Grid:
         from_here, from_around = self.case["inner"][plane]
         self.around, self.hidden = [], []
         for at in range(self.height * self.width):
-            here = {a: _level(middle[at][a]) for a in above}
-            around = {a: _level(self._sum_around(at, a, middle)) for a in above}
+            here = {a: level_of(middle[at][a]) for a in above}
+            around = {a: level_of(self._sum_around(at, a, middle)) for a in above}
             units = []
             for unit, start in enumerate(self.case["inner_bias"][plane]):
                 total = start

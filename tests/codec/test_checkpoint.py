@@ -121,7 +121,7 @@ def test_an_unknown_name_lists_the_known_ones(
 
 def test_an_unknown_format_is_refused(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(format=1))
-    with pytest.raises(CheckpointError, match="format 1, this PNC reads 2"):
+    with pytest.raises(CheckpointError, match="format 1, this PNC reads 3"):
         Checkpoint.load(folder)
 
 

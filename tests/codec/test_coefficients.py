@@ -149,10 +149,10 @@ def test_symbols_lose_their_zero_point() -> None:
         ({"num_channels": 1025}, "impossible grid"),
         ({"zero_point": -1}, "zero point -1"),
         ({"zero_point": 256}, "zero point 256"),
-        ({"scale": 0.0}, "positive"),
-        ({"scale": -1.0}, "positive"),
-        ({"scale": math.inf}, "positive"),
-        ({"scale": math.nan}, "positive"),
+        ({"scale": 0.0}, "1/65536"),
+        ({"scale": -1.0}, "1/65536"),
+        ({"scale": math.inf}, "1/65536"),
+        ({"scale": math.nan}, "1/65536"),
         ({"smooth": (3,)}, "no such smooth"),
         ({"smooth": (-1,)}, "no such smooth"),
         ({"smooth": (1, 1)}, "no such smooth"),
@@ -166,5 +166,5 @@ def test_an_impossible_grid_is_refused(change: dict[str, Any], message: str) -> 
 
 
 def test_scales_of_another_shape_are_refused() -> None:
-    with pytest.raises(CheckpointError, match=r"positive and \(4, 4, 2\)"):
+    with pytest.raises(CheckpointError, match=r"scales must be \(4, 4, 2\)"):
         CoefficientGrid(4, 4, 2, 0, (), np.ones((4, 4), np.float32))

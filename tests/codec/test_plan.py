@@ -88,10 +88,36 @@ def test_a_wrong_array_is_refused_in_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("points", [np.zeros((3, 12)), np.full((3, TOP_PLANE + 1), np.nan)])
+@pytest.mark.parametrize(
+    "points",
+    [np.zeros((3, 12)), *(np.full((3, TOP_PLANE + 1), value) for value in (np.nan, -0.1, 1.1))],
+)
 def test_points_that_do_not_fit_are_refused(points: NDArray[np.float32]) -> None:
     with pytest.raises(CheckpointError, match="reconstruction points"):
         CodingPlan(SIGNED.planes, points)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_scales_out_of_range_are_refused(scale: float) -> None:
+    arrays = arrays_of(SIGNED)
+    arrays["scale"] = np.full_like(arrays["scale"], scale)
+    with pytest.raises(CheckpointError, match="1/65536 to 65536"):
+        plan_from_bytes(npz(arrays))
+
+
+def test_planes_without_channels_are_refused() -> None:
+    arrays = arrays_of(SIGNED)
+    arrays["first"] = arrays["first"] - 1
+    with pytest.raises(CheckpointError, match="0 to the highest"):
+        plan_from_bytes(npz(arrays))
+
+
+def test_other_compressions_are_refused() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("scale.npy", bytes(100))
+    with pytest.raises(CheckpointError, match="compressed"):
+        plan_from_bytes(file.getvalue())
 
 
 def test_a_bomb_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

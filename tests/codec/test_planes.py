@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pnc.codec.context import Context
+from pnc.codec.context import MAX_HIDDEN, Context
 from pnc.codec.planes import NUM_CLASSES, PlanePlan, PlanePrior
 from pnc.errors import CheckpointError
-from tests.codec.cases import HIDDEN, LARGEST, loud_plan, make_grid, one_plane
+from tests.codec.cases import LARGEST, loud_plan, make_grid, one_plane
+from tests.codec.reference_decoder import level_of
 
 
 def class_of(
@@ -52,19 +53,12 @@ def class_of(
     return min(max(3072 - logit >> 10, 0), 17)
 
 
-def level_of(number: int) -> int:
-    if number == 0:
-        return 0
-    e = number.bit_length() - 1
-    return 2 * e + (2 * number >= 3 << e) - 2
-
-
 def rank(plan: PlanePlan, at: int) -> tuple[int, int, int]:
     """What positions are sorted by."""
     height, width, _ = plan.grid.shape
     row, column = divmod(at, width)
-    level = next(step for step in (8, 4, 2, 1) if row % step == 0 and column % step == 0)
-    return -level, (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2, at
+    step = next(n for n in (8, 4, 2, 1) if row % n == 0 and column % n == 0)
+    return -step, (2 * row - height + 1) ** 2 + (2 * column - width + 1) ** 2, at
 
 
 def places(plan: PlanePlan, indices: NDArray[np.intp]) -> list[tuple[int, int]]:
@@ -104,28 +98,21 @@ def test_the_classes_are_those_of_the_page(
 
 
 def test_sums_as_large_as_they_can_be_are_exact() -> None:
-    """Everything at its limit, and a bias that decides on which side of a class it falls."""
-    channels = 64
-    grid = make_grid(3, 3, channels)
-    classes = []
-    for bias in (-1, 0):
-        network = Context(
-            np.full((2, channels, HIDDEN), LARGEST, np.int16),
-            np.full(HIDDEN, 1 << 30, np.int32),
-            np.full((HIDDEN, channels), LARGEST, np.int16),
-            np.full(channels, -LARGEST, np.int16),
-            np.full(grid.shape, bias, np.int16),
-        )
-        prior = PlanePrior(network, (0,) * NUM_CLASSES, 0)
-        plan = PlanePlan(grid, (11,) * channels, (prior,) * 12)
-        known = np.full((9, channels), 4094, np.int16)
-        known[:, 0] = 0
-        raster = np.zeros(grid.shape, np.int16)
-        raster[:, :, 1:] = 4094
-        found = plan.arrange(0, known)
-        assert found.lengths[class_of(plan, 0, 1, 1, 0, raster)] == len(found.undecided) == 9
-        classes.append(class_of(plan, 0, 1, 1, 0, raster))
-    assert classes == [0, 0]
+    """Hidden units that cancel each other, beside biases on both sides of a class's border."""
+    signs = np.repeat([1, -1], MAX_HIDDEN // 2)[:, None]
+    network = Context(
+        np.zeros((2, 2, MAX_HIDDEN), np.int16),
+        np.full(MAX_HIDDEN, 1 << 30, np.int32),
+        np.tile(signs * LARGEST, 2).astype(np.int16),
+        np.zeros(2, np.int16),
+        np.full((1, 1, 2), (2048, 2049), np.int16),
+    )
+    plan = PlanePlan(make_grid(1, 1, 2), (0, 0), (PlanePrior(network, (0,) * NUM_CLASSES, 0),))
+    nothing = np.zeros((1, 1, 2), np.int16)
+    assert [class_of(plan, 0, 0, 0, channel, nothing) for channel in (0, 1)] == [1, 0]
+    found = plan.arrange(0, plan.in_order(nothing))
+    assert found.lengths[:2].tolist() == [1, 1]
+    assert places(plan, found.undecided) == [(0, 1), (0, 0)]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_what_is_known_saves_bytes(plan: PlanePlan) -> None:
     assert num_bytes(plan) < sizes[1] < sizes[0]
 
 
-def test_the_same_seed_gives_the_same_network(plan: PlanePlan) -> None:
+def test_the_same_pictures_give_the_same_network(plan: PlanePlan) -> None:
     magnitudes = np.abs(make_coefficients(0))
     again = fit_context(plan.grid, plan.first_planes, PLANE, magnitudes)
     assert np.array_equal(again.inner, plan.priors[PLANE].context.inner)
