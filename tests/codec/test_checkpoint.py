@@ -233,3 +233,10 @@ def test_shipped_plans_fit_their_encoders(name: str) -> None:
     height, width, num_channels = plan.grid.shape
     assert height * width * num_channels > 10_000
     assert plan.grid.smooth
+
+
+@pytest.mark.parametrize("name", ["belt", "photo"])
+def test_shipped_cards_are_of_the_files_beside_them(name: str) -> None:
+    checkpoint = Checkpoint.load(name)
+    sizes = json.loads(checkpoint.read("card.json"))["sizes"]
+    assert sizes == {file: len(checkpoint.read(file)) for file in sizes}
