@@ -78,7 +78,7 @@ def _without_second_transform(whole: CodingPlan, symbols: Symbols) -> CodingPlan
 
 def _without_scales(whole: CodingPlan, symbols: Symbols) -> CodingPlan:
     grid = whole.grid
-    even = np.full_like(grid.scale, np.exp(np.log(grid.scale).mean()))
+    even = np.full_like(grid.scale, np.exp(np.log(grid.scale).mean((0, 1))))
     return fit_plan_on(replace(grid, scale=even), symbols).plan
 
 
@@ -118,5 +118,5 @@ PARTS: dict[str, WithoutPart] = {
     "early-refinement": _without_early_refinement,
 }
 """What can be left out: predictions altogether (a mean of each place and channel is left), those
-from neighbours, the second transform of smooth channels, scales (all are their geometric mean),
-reconstruction points (the middle of each interval), refinement before the last class."""
+from neighbours, the second transform of smooth channels, scales of places (all are their geometric
+mean), reconstruction points (the middle of each interval), refinement before the last class."""

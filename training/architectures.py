@@ -51,8 +51,13 @@ LAPPED_WIDTH = 176
 LAPPED_BLOCKS = 6
 """Blocks of the decoder."""
 LAPPED_STEP = 12.2
-"""Quantisation step of a unit-norm projection, in what the encoder gets, grey levels: the largest
-value of a constant patch, 1,545 for white, just fits in 8 bits."""
+"""Largest quantisation step of a unit-norm projection, in what the encoder gets, grey levels: the
+largest value of a constant patch, 1,545 for white, just fits in 8 bits."""
+LAPPED_REACH = 2.5
+"""Channels that never have such values get smaller steps: eight bits hold so many times what one
+value of 10,000 exceeds (experiment 0028)."""
+LAPPED_FINEST = 8
+"""Parts of the largest step that the smallest has."""
 
 RTSS23_CHANNELS = 10
 """Features of the published model."""
@@ -202,8 +207,25 @@ def start_from_transform(
     directions = principal_directions(np.concatenate(parts), projection.channels)
     projection.directions.assign(directions * np.sqrt(len(directions)))
     values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))
-    decoder.get_layer("normalise").scale.assign(1.0 / np.maximum(values.std((0, 1, 2)), 1.0))
+    finer = finer_steps(values)
+    projection.steps.assign(projection.step / finer)
+    spread = values.std((0, 1, 2)) * finer
+    decoder.get_layer("normalise").scale.assign(1.0 / np.maximum(spread, 1.0))
     decoder.get_layer("synthesis").kernel.assign(SPREAD * projection.synthesis())
+
+
+def finer_steps(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How many times finer each channel's step may be than the one that made these values.
+
+    Args:
+        values: float32 ``[..., channels]``.
+
+    Returns:
+        float32 ``[channels]``, 1 to :data:`LAPPED_FINEST`.
+    """
+    usual = np.quantile(np.abs(values).reshape(-1, values.shape[-1]), 0.9999, axis=0)
+    room = 127 / (LAPPED_REACH * np.maximum(usual, 1.0))
+    return np.clip(room, 1.0, LAPPED_FINEST).astype(np.float32)
 
 
 def start_published_from_transform(encoder: keras.Model, images: Pictures) -> None:

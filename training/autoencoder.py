@@ -113,17 +113,28 @@ class Autoencoder:
         autoencoder.fit_plan(images)
         return autoencoder
 
+    @property
+    def relative_steps(self) -> NDArray[np.float32]:
+        """One symbol of each channel in the largest of them, float32 ``[channels]``."""
+        if not self.architecture.tells_received:
+            return np.ones(self.architecture.grid[2], np.float32)
+        projection = self.encoder.get_layer("projection")
+        steps: NDArray[np.float32] = np.asarray(projection.steps, np.float32)
+        return steps / np.float32(projection.step)
+
     def fit_plan(self, images: Pictures, scale: NDArray[np.float32] | None = None) -> None:
         """Fit the plan that tail-drop cuts to what the encoder makes of some pictures.
 
         Args:
             images: training pictures.
             scale: of each coefficient, ``[height, width, channels]``; that of the plan before, or
-                1, if absent.
+                one that makes up for the steps of channels, if absent.
         """
         symbols = self.symbols(images[:PLAN_PICTURES])
         if scale is None and self._fitted is not None:
             scale = self._fitted.plan.grid.scale
+        elif scale is None:
+            scale = np.broadcast_to(self.relative_steps, self.architecture.grid)
         self._set_plan(fit_plan(symbols, self.architecture.zero_point, scale))
 
     def fit_plan_within(

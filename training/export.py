@@ -68,6 +68,10 @@ class Parity:
     """Largest difference, steps."""
 
 
+UNIT = 6.0 / 255.0
+"""What the file's last convolution makes of one symbol, so that ReLU6 spans eight bits."""
+
+
 class Saturating(layers.Layer):
     """Pins a range to 0..``largest`` in eight bits, whatever the calibration pictures reach."""
 
@@ -85,7 +89,6 @@ class Saturating(layers.Layer):
 def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     """The trained encoder as plain convolutions: one raw picture -> ``symbol * 6 / 255``."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
-    unit = 6.0 / 255.0
     if autoencoder.architecture.tells_received:
         projection = autoencoder.encoder.get_layer("projection")
         side = projection.squares
@@ -95,7 +98,7 @@ def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
         last = layers.Conv2D(rows.shape[-1], side, strides=side, activation="relu6")
         output = last(Saturating(255.0)(start(picture)))
         start.set_weights([COMPONENT_KERNEL, COMPONENT_BIAS])
-        last.set_weights([rows * unit, bias * unit])
+        last.set_weights([rows * UNIT, bias * UNIT])
         return keras.Model(picture, output)
     first, second = (autoencoder.encoder.get_layer(name) for name in ("conv_1", "conv_2"))
     start = layers.Conv2D(
@@ -104,7 +107,7 @@ def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     last = layers.Conv2D(second.filters, second.kernel_size, padding="same", activation="relu6")
     output = last(start(picture))
     start.set_weights([np.asarray(first.kernel) / 255.0, np.asarray(first.bias)])
-    last.set_weights([np.asarray(w) / RTSS23_SCALE * unit for w in (second.kernel, second.bias)])
+    last.set_weights([np.asarray(w) / RTSS23_SCALE * UNIT for w in (second.kernel, second.bias)])
     return keras.Model(picture, output)
 
 

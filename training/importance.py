@@ -55,14 +55,17 @@ def measure_scales(
         seed: of the budgets.
 
     Returns:
-        float32 ``[height, width, channels]``, geometric mean 1. The same to the left and to the
-        right, since a picture may be mirrored. All 1 where Keras runs on another backend than
-        TensorFlow.
+        float32 ``[height, width, channels]``: places' scales of geometric mean 1 times the steps of
+        channels. The same to the left and to the right, since a picture may be mirrored. Places
+        count alike where Keras runs on another backend than TensorFlow.
     """
     shape = autoencoder.architecture.grid
+    steps = autoencoder.relative_steps
     if keras.backend.backend() != "tensorflow":
-        logger.warning("scales: all 1, since Keras does not run on TensorFlow (docs/training.md)")
-        return np.ones(shape, np.float32)
+        logger.warning(
+            "scales: all alike, since Keras does not run on TensorFlow (docs/training.md)"
+        )
+        return np.broadcast_to(steps, shape)
     gradient = _gradient_function(autoencoder, judge)
     weights = np.zeros(shape)
     rng = np.random.default_rng([seed, 4])
@@ -72,7 +75,7 @@ def measure_scales(
         num_bytes = float(np.exp(rng.uniform(*np.log(BUDGETS))))
         cuts = autoencoder.cuts.at(num_bytes, BATCH_SIZE)
         weights += np.square(np.asarray(gradient(pictures, cuts))).sum(axis=0)
-    return scales_of(weights)
+    return scales_of(weights / np.square(steps)) * steps
 
 
 def _gradient_function(

@@ -84,12 +84,13 @@ def to_patches(grid: Any, side: int) -> Any:
 class PatchProjection(layers.Layer):
     """Unit-norm projections of patches, with the device's int8 weights.
 
-    Each row is normalised and rounded to 127 steps of its largest weight.
+    Each row is normalised and rounded to 127 steps of its largest weight. ``steps`` are the grey
+    levels of one symbol, float32 ``[channels]``.
 
     Args:
         patch: side of a patch, pixels; even.
         channels: projections.
-        step: grey levels of one symbol.
+        step: the steps to begin with.
     """
 
     def __init__(self, patch: int, channels: int, step: float, **kwargs: Any) -> None:
@@ -108,6 +109,12 @@ class PatchProjection(layers.Layer):
             initializer="random_normal",
             name="directions",
         )
+        self.steps = self.add_weight(
+            shape=(self.channels,),
+            initializer=keras.initializers.Constant(self.step),
+            trainable=False,
+            name="steps",
+        )
 
     def rounded_weights(self) -> Any:
         """The projection, rounded as the TFLite file rounds.
@@ -118,7 +125,7 @@ class PatchProjection(layers.Layer):
         unit = self.directions / ops.sqrt(
             ops.sum(ops.square(self.directions), axis=0, keepdims=True)
         )
-        cells = ops.reshape(unit / self.step, (-1, NUM_COMPONENTS, self.channels))
+        cells = ops.reshape(unit / self.steps, (-1, NUM_COMPONENTS, self.channels))
         weights = ops.einsum("oc,sok->sck", TO_ORTHONORMAL.astype(np.float32), cells)
         weights = ops.reshape(weights, unit.shape)
         scale = ops.max(ops.abs(weights), axis=0, keepdims=True) / 127.0
@@ -136,24 +143,29 @@ class PatchProjection(layers.Layer):
             float32 ``[channels, p * p * 3]``, in grey levels a symbol.
         """
         directions = np.asarray(self.directions, np.float64)
-        directions = directions / np.linalg.norm(directions, axis=0) * self.step
+        directions = directions / np.linalg.norm(directions, axis=0) * np.asarray(self.steps)
         s = self.squares
         cells = directions.T.reshape(-1, s, s, NUM_COMPONENTS) @ ORTHONORMAL
         pixels = cells.reshape(-1, s, s, SQUARE, SQUARE, 3).transpose(0, 1, 3, 2, 4, 5)
         return pixels.reshape(self.channels, -1).astype(np.float32)
 
 
-def directions_of(weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Unit-norm directions from the weights of an exported projection.
+def directions_of(
+    weights: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Directions and steps from the weights of a projection.
 
     Args:
-        weights: ``[(p / 2)**2 * 6, channels]``, in any unit.
+        weights: ``[(p / 2)**2 * 6, channels]``, in symbols a component's step.
+
+    Returns:
+        Unit-norm float32 as the weights, and float32 ``[channels]``, grey levels of one symbol.
     """
     cells = weights.reshape(-1, NUM_COMPONENTS, weights.shape[-1])
     directions = np.einsum("co,sck->sok", np.linalg.inv(TO_ORTHONORMAL), cells)
     directions = directions.reshape(weights.shape)
-    unit: NDArray[np.float32] = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
-    return unit
+    norms = np.linalg.norm(directions, axis=0)
+    return (directions / norms).astype(np.float32), (1 / norms).astype(np.float32)
 
 
 def principal_directions(vectors: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

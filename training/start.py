@@ -18,7 +18,7 @@ from pnc.errors import CheckpointError, ConfigError
 from training import classifier as classifiers
 from training.architectures import ARCHITECTURES
 from training.autoencoder import Autoencoder
-from training.export import encoder_parity
+from training.export import UNIT, encoder_parity
 from training.files import load_keras, read_json, save_keras, write_json
 from training.pictures import Pictures
 from training.projection import directions_of
@@ -166,9 +166,10 @@ def read_autoencoder(checkpoint: Checkpoint, images: Pictures, architecture: str
     kernels = [x.constants[0] for x in read_operations(encoder) if x.kind == "CONV_2D"]
     _, rows = kernels
     autoencoder = Autoencoder(ARCHITECTURES[architecture])
-    directions = directions_of(rows.reshape(len(rows), -1).T)
+    directions, steps = directions_of(rows.reshape(len(rows), -1).T / UNIT)
     projection = autoencoder.encoder.get_layer("projection")
     projection.directions.assign(directions * np.sqrt(len(directions)))
+    projection.steps.assign(steps)
     fill_model(autoencoder.decoder, read_operations(decoder))
     sample = images[:NUM_PICTURES]
     equal = encoder_parity(autoencoder, encoder, sample).equal

@@ -17,6 +17,7 @@ from training.architectures import (
     RTSS23_CHANNELS,
     build_lapped,
     build_rtss23,
+    finer_steps,
     start_published_from_transform,
 )
 from training.autoencoder import Autoencoder
@@ -122,6 +123,24 @@ def test_lapped_starts_as_the_transform_and_its_inverse(
     x = pictures[:2].astype(np.float32)
     error = np.asarray(lapped.reconstruct(x, everything)) - x
     assert np.sqrt(np.mean(np.square(error))) < 25
+
+
+def test_steps_are_fine_where_values_are_small() -> None:
+    spreads = np.array([0.1, 5.0, 60.0], np.float32)
+    values = np.random.default_rng(0).normal(0, spreads, (40_000, 3)).astype(np.float32)
+    assert np.allclose(finer_steps(values), [8.0, 127 / (2.5 * 19.45), 1.0], rtol=0.05)
+
+
+def test_hardly_a_symbol_leaves_its_eight_bits(
+    lapped: Autoencoder, pictures: NDArray[np.uint8]
+) -> None:
+    steps = lapped.relative_steps
+    assert steps.max() == 1
+    assert steps.min() < 0.5
+    symbols = lapped.symbols(pictures)
+    assert np.isin(symbols, (0, 255)).mean() < 1e-5
+    assert lapped.fitted.plan.grid.scale.shape == lapped.architecture.grid
+    assert np.array_equal(lapped.fitted.plan.grid.scale[3, 3], steps)
 
 
 def test_pictures_in_several_places(pictures: NDArray[np.uint8]) -> None:

@@ -53,13 +53,16 @@ def test_components_hold_brightness_and_half_the_colour(pictures: NDArray[np.uin
 
 
 def test_rows_have_unit_norm_and_int8_weights(projection: PatchProjection) -> None:
+    projection.steps.assign([2.0, 2.0, 1.0, 0.5, 2.0])
     weights = np.asarray(projection.rounded_weights())
-    assert np.allclose(np.linalg.norm(directions_of(weights), axis=0), 1.0, atol=1e-5)
-    steps = weights / np.abs(weights).max(axis=0) * 127
-    assert np.allclose(steps, np.round(steps), atol=1e-3)
+    found, steps = directions_of(weights)
+    assert np.allclose(np.linalg.norm(found, axis=0), 1.0, atol=1e-5)
+    parts = weights / np.abs(weights).max(axis=0) * 127
+    assert np.allclose(parts, np.round(parts), atol=1e-3)
     directions = np.asarray(projection.directions)
     unit = directions / np.linalg.norm(directions, axis=0)
-    assert np.abs(directions_of(weights) - unit).max() < 0.01
+    assert np.abs(found - unit).max() < 0.01
+    assert np.allclose(steps, np.asarray(projection.steps), rtol=0.01)
 
 
 def test_values_are_inner_products_with_the_rows_of_the_synthesis(
