@@ -91,12 +91,16 @@ class Judge:
 
     def guess(self, picture: NDArray[np.uint8]) -> tuple[list[int], float]:
         """Return the same, and the probability of the first."""
+        probabilities = self.probabilities(picture)
+        best = top_k(probabilities, NUM_PREDICTIONS)
+        return best, float(probabilities[best[0]])
+
+    def probabilities(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return those of all classes of uint8 RGB [H, W, 3]."""
         pixels: NDArray[Any] = self._fit(picture)
         if self._kind == np.int8:
             pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
-        probabilities = self._model.run(pixels)[self._offset :]
-        best = top_k(probabilities, NUM_PREDICTIONS)
-        return best, float(probabilities[best[0]])
+        return self._model.run(pixels)[self._offset :]
 
     def _fit(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
