@@ -40,11 +40,9 @@ RIVAL_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 """Progressive JPEG as published; WebP and AVIF at qualities that give about 3 KB a photograph, AVIF
 at Pillow's speed and at that of the tables of accuracy."""
 
-SHORT_BYTES = 1024
-"""Length of the prefix that is decoded beside the whole stream."""
-
-LONG_BYTES = 4096
-"""Length of the prefix that is encoded beside the whole stream: the tables' largest budget."""
+PREFIX_BYTES = {" 1 KB": 1024, " 4 KB": 4096}
+"""Prefixes that are decoded beside the whole stream, the largest of them also encoded: the tables'
+largest budget."""
 
 FIRST_PACKET_BYTES = 244
 """Size of the first packet: what BLE carries."""
@@ -52,18 +50,18 @@ FIRST_PACKET_BYTES = 244
 WARM_UPS = 2
 """Rounds that are not counted: first runs allocate."""
 
-ENCODE, ENCODE_LONG, NETWORK = "encode", "encode 4 KB", "encode, network only"
-DECODE, DECODE_SHORT = "decode", "decode 1 KB"
-DECODER_NETWORK, FIRST_PACKET = "decode, network only", "first packet"
-BESIDE, BESIDE_SHORT = "decode, beside the network", "decode 1 KB, beside the network"
-CLASSIFY, BOTH = "classify", "decode and classify"
-BOTH_SHORT = "decode 1 KB and classify"
+ENCODE, ENCODE_PREFIX, NETWORK = "encode", "encode 4 KB", "encode, network only"
+FIRST_PACKET, DECODER_NETWORK = "first packet", "decode, network only"
+DECODE, BESIDE, BOTH = "decode{}", "decode{}, beside the network", "decode{} and classify"
+CLASSIFY = "classify"
+
+DECODED = ("", *PREFIX_BYTES)
+"""What is decoded, as works name it: all, and prefixes."""
 
 RATIOS = (
-    *((work, rival) for work in (ENCODE, ENCODE_LONG) for rival in RIVAL_OPTIONS),
-    (BOTH, CLASSIFY),
-    (BOTH_SHORT, CLASSIFY),
-    (DECODE, CLASSIFY),
+    *((work, rival) for work in (ENCODE, ENCODE_PREFIX) for rival in RIVAL_OPTIONS),
+    *((BOTH.format(part), CLASSIFY) for part in DECODED),
+    (DECODE.format(""), CLASSIFY),
 )
 
 Work = Callable[[NDArray[np.uint8], bytes], object]
@@ -95,9 +93,9 @@ def measure_cost(
     ]
     with _one_core():
         times = _time(_works(codec), samples, num_rounds)
-    for beside, whole in ((BESIDE, DECODE), (BESIDE_SHORT, DECODE_SHORT)):
-        pairs = zip(times[whole], times[DECODER_NETWORK], strict=True)
-        times[beside] = [of_both - of_network for of_both, of_network in pairs]
+    for part in DECODED:
+        pairs = zip(times[DECODE.format(part)], times[DECODER_NETWORK], strict=True)
+        times[BESIDE.format(part)] = [of_both - of_network for of_both, of_network in pairs]
     medians = {name: float(np.median(values)) for name, values in times.items()}
     folder = codec.checkpoint.folder
     return {
@@ -184,8 +182,7 @@ def measure_python_memory(codec: Codec, pixels: NDArray[np.uint8], stream: bytes
     """
     works: dict[str, Callable[[], object]] = {
         ENCODE: lambda: codec.encode(pixels),
-        DECODE: lambda: codec.decode(stream),
-        DECODE_SHORT: lambda: codec.decode(stream[:SHORT_BYTES]),
+        DECODE.format(""): lambda: codec.decode(stream),
     }
     peaks = {}
     for name, work in works.items():
@@ -223,21 +220,31 @@ class _one_core:  # noqa: N801 - reads as what it does
 def _works(codec: Codec) -> dict[str, Work]:
     works: dict[str, Work] = {
         ENCODE: lambda pixels, stream: codec.encode(pixels),
-        ENCODE_LONG: lambda pixels, stream: codec.encode(pixels, max_bytes=LONG_BYTES),
+        ENCODE_PREFIX: lambda pixels, stream: codec.encode(
+            pixels, max_bytes=max(PREFIX_BYTES.values())
+        ),
         NETWORK: lambda pixels, stream: codec.encoder.encode(pixels),
         FIRST_PACKET: lambda pixels, stream: codec.encode_packets(
             pixels, FIRST_PACKET_BYTES, max_bytes=FIRST_PACKET_BYTES
         ),
-        DECODE: lambda pixels, stream: codec.decode(stream),
         DECODER_NETWORK: _decoder_network(codec),
-        DECODE_SHORT: lambda pixels, stream: codec.decode(stream[:SHORT_BYTES]),
         CLASSIFY: lambda pixels, stream: codec.classify(pixels),
-        BOTH: lambda pixels, stream: codec.classify(stream),
-        BOTH_SHORT: lambda pixels, stream: codec.classify(stream[:SHORT_BYTES]),
     }
+    for part in DECODED:
+        size = PREFIX_BYTES.get(part)
+        works[DECODE.format(part)] = _decode(codec, size)
+        works[BOTH.format(part)] = _decode_and_classify(codec, size)
     for name in RIVAL_OPTIONS:
         works[name] = lambda pixels, stream, name=name: _save(pixels, name)  # type: ignore[misc]
     return works
+
+
+def _decode(codec: Codec, size: int | None) -> Work:
+    return lambda pixels, stream: codec.decode(stream[:size])
+
+
+def _decode_and_classify(codec: Codec, size: int | None) -> Work:
+    return lambda pixels, stream: codec.classify(stream[:size])
 
 
 def _decoder_network(codec: Codec) -> Work:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.planes import NUM_CLASSES, Arrangement, PlanePlan
-from pnc.codec.runs import Bits, decode_segment, encode_segments
+from pnc.codec.runs import Bits, SegmentReader, encode_segments
 from pnc.errors import CorruptBitstreamError
 
 
@@ -202,24 +202,23 @@ def _decode_plane(knowledge: Knowledge, plane: int, text: bytes, at: int) -> tup
     arrangement = knowledge.arrange(plane)
     segments: list[tuple[int | None, int]] = [*enumerate(arrangement.lengths.tolist())]
     segments.insert(prior.refined_after, (None, len(arrangement.refined)))
-    decisions, is_whole = [np.zeros(0, np.int8)], False
+    reader, is_whole = SegmentReader(text, at, len(arrangement.undecided)), False
     for of_class, length in segments:
+        at = reader.at
         if at == len(text):
             break
         if of_class is None:
             found = np.frombuffer(text[at : at + length], np.uint8) & np.uint8(1)
             knowledge.refine(plane, arrangement.refined[: len(found)], found)
-            num_known = used = len(found)
+            num_known = len(found)
+            reader.at += num_known
         else:
-            decided, used = decode_segment(text, at, length, prior.orders[of_class])
-            num_known = len(decided)
-            decisions.append(decided)
-        at += used
-        knowledge.segments.append(Segment(plane, of_class, length, num_known, used))
+            num_known = reader.read(length, prior.orders[of_class])
+        knowledge.segments.append(Segment(plane, of_class, length, num_known, reader.at - at))
         if num_known < length:
             break
     else:
         is_whole = True
-    joined = np.concatenate(decisions)
-    knowledge.decide(plane, arrangement.undecided[: len(joined)], joined)
-    return is_whole, at
+    decisions = reader.decisions()
+    knowledge.decide(plane, arrangement.undecided[: len(decisions)], decisions)
+    return is_whole, reader.at

@@ -150,62 +150,97 @@ def _place(words: NDArray[np.intp], last: NDArray[np.intp], num_bits: int) -> Bi
     return np.unpackbits(sums.astype(">u4").view(np.uint8), count=num_bits)
 
 
-def decode_segment(text: bytes, start: int, length: int, order: int) -> tuple[Decisions, int]:
-    """Decode one segment, as far as its bits go.
+@lru_cache
+def _numbers(order: int) -> dict[bytes, int]:
+    """What the bits behind a 1 say: ``r`` twice, 1 more for a negative yes."""
+    return {f"{number:0{order + 1}b}".encode(): number for number in range(2 << order)}
+
+
+class SegmentReader:
+    """Decodes segments that follow each other.
 
     One step a code word unless each decision has one, whatever the number of decisions in it:
     there are few words in most segments, and arrays would take longer to set up.
 
     Args:
-        text: bits as characters ``0`` and ``1``; more may follow the segment.
-        start: its first bit.
-        length: decisions of the segment.
-        order: of the segment.
+        text: bits as characters ``0`` and ``1``; more may follow the segments.
+        at: their first bit.
+        num_decisions: of all segments.
 
-    Returns:
-        The decisions that are known, int8 ``[length]`` if all are, and the bits of the segment.
-
-    Raises:
-        CorruptBitstreamError: a run ends beyond the segment.
+    Attributes:
+        at: the first bit that is not read.
     """
-    if order <= 0:
-        return _decode_single(text[start : start + 2 * length], length, _SINGLE_WORDS[order])
-    places: list[int] = []
-    negative: list[int] = []
-    at, place = start, 0
-    while place < length:
-        num_zeros = -((place - length) >> order)
-        marker = text.find(b"1", at, at + num_zeros)
-        if marker < 0:
-            num_zeros = min(num_zeros, len(text) - at)
-            at += num_zeros
-            place = min(length, place + (num_zeros << order))
-            break
-        place += (marker - at) << order
-        at = marker
-        word = text[marker + 1 : marker + 2 + order]
-        if len(word) <= order:
-            break
-        number = int(word, 2)
-        place += number >> 1
-        if place >= length:
+
+    def __init__(self, text: bytes, at: int, num_decisions: int) -> None:
+        self.at = at
+        self._text = text
+        self._decisions = np.zeros(num_decisions, np.int8)
+        self._num_known = 0
+        self._yeses: list[int] = []  # twice the place of each, 1 more if it is negative
+
+    def read(self, length: int, order: int) -> int:
+        """Decode one segment, as far as its bits go.
+
+        Args:
+            length: decisions of the segment.
+            order: of the segment.
+
+        Returns:
+            How many of them are known; after fewer than all there is nothing more to read.
+
+        Raises:
+            CorruptBitstreamError: a run ends beyond the segment.
+        """
+        begin = self._num_known
+        if order > 0:
+            self._read_runs(begin + length, order)
+        else:
+            self._read_single(length, _SINGLE_WORDS[order])
+        return self._num_known - begin
+
+    def _read_runs(self, end: int, order: int) -> None:
+        text, yeses = self._text, self._yeses
+        numbers, size = _numbers(order), 2 + order
+        at, place = self.at, self._num_known
+        most_zeros = -((place - end) >> order)
+        while place < end:
+            marker = text.find(b"1", at, at + most_zeros)
+            if marker < 0:
+                marker = min(len(text), at + most_zeros)
+            behind = place + ((marker - at) << order)
+            if behind >= end:
+                at -= (place - end) >> order
+                place = end
+                break
+            at, place = marker, behind
+            number = numbers.get(text[at + 1 : at + size])
+            if number is None:
+                break
+            number += 2 * place
+            yeses.append(number)
+            at += size
+            place = (number >> 1) + 1
+        if place > end:
             raise CorruptBitstreamError("corrupt stream: a run is longer than what it runs over")
-        places.append(place)
-        negative.append(number & 1)
-        at += 2 + order
-        place += 1
-    decisions = np.zeros(place, np.int8)
-    decisions[places] = 1 - 2 * np.array(negative, np.int8)
-    return decisions, at - start
+        self.at, self._num_known = at, place
 
+    def _read_single(self, length: int, decided: dict[bytes, bytes]) -> None:
+        """Read a segment in which each decision has a code word.
 
-def _decode_single(text: bytes, length: int, decided: dict[bytes, bytes]) -> tuple[Decisions, int]:
-    """Decode a segment in which each decision has a code word.
+        A 0 always ends a word, so words begin with each run of ones, and from left to right two of
+        them are ``11``, a last one and the 0 behind it ``10``.
+        """
+        text = self._text[self.at : self.at + 2 * length]
+        for word, decision in decided.items():
+            text = text.replace(word, decision)
+        text = text.rstrip(b"1")[:length]
+        known = self._num_known + len(text)
+        self._decisions[self._num_known : known] = np.frombuffer(text, np.int8)
+        self._num_known = known
+        self.at += 2 * len(text) - text.count(decided[b"0"])
 
-    A 0 always ends a word, so words begin with each run of ones, and from left to right two of them
-    are ``11``, a last one and the 0 behind it ``10``.
-    """
-    for word, decision in decided.items():
-        text = text.replace(word, decision)
-    text = text.rstrip(b"1")[:length]
-    return np.frombuffer(text, np.int8), 2 * len(text) - text.count(decided[b"0"])
+    def decisions(self) -> Decisions:
+        """What is known of all segments, int8 ``[known]``."""
+        yeses = np.array(self._yeses, np.intp)
+        self._decisions[yeses >> 1] = 1 - 2 * (yeses & 1)
+        return self._decisions[: self._num_known]

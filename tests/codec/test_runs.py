@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pnc.codec.runs import (
     DENSE,
     MAX_ORDER,
+    SegmentReader,
     best_order,
-    decode_segment,
     encode_segments,
 )
 from pnc.errors import CorruptBitstreamError
@@ -38,6 +38,15 @@ def obvious(decisions: Decisions, order: int) -> list[int]:
     return bits
 
 
+def decode_segment(text: bytes, length: int, order: int) -> tuple[Decisions, int]:
+    """The decisions of one segment, and its bits."""
+    reader = SegmentReader(text, 0, length)
+    num_known = reader.read(length, order)
+    decisions = reader.decisions()
+    assert len(decisions) == num_known
+    return decisions, reader.at
+
+
 def as_text(bits: NDArray[np.uint8]) -> bytes:
     return "".join(map(str, bits)).encode()
 
@@ -63,12 +72,11 @@ def test_the_bits_are_the_obvious_ones_and_come_back(
     assert np.diff(bounds, prepend=0).tolist() == [0, *map(len, expected)]
     assert bits.tolist() == [bit for words in expected for bit in words]
     text = as_text(bits)
-    first = 0
+    reader = SegmentReader(text, 0, sum(map(len, parts)))
     for part, order in zip(parts, orders.tolist(), strict=True):
-        decoded, used = decode_segment(text, first, len(part), order)
-        assert np.array_equal(decoded, part)
-        first += used
-    assert first == len(bits)
+        assert reader.read(len(part), order) == len(part)
+    assert np.array_equal(reader.decisions(), np.concatenate(parts))
+    assert reader.at == len(bits)
 
 
 @given(
@@ -81,7 +89,7 @@ def test_a_cut_segment_is_known_as_far_as_it_arrived(
 ) -> None:
     decisions = np.array(values, np.int8)
     bits, _ = encode_segments(decisions, np.array([len(values)]), (order,))
-    known, used = decode_segment(as_text(bits[:cut]), 0, len(values), order)
+    known, used = decode_segment(as_text(bits[:cut]), len(values), order)
     assert used <= min(cut, len(bits))
     assert np.array_equal(known, decisions[: len(known)])
     if cut >= len(bits):
@@ -92,7 +100,7 @@ def test_a_cut_segment_is_known_as_far_as_it_arrived(
 def test_any_bits_are_some_decisions_or_corrupt(data: bytes, length: int, order: int) -> None:
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     try:
-        decisions, used = decode_segment(as_text(bits), 0, length, order)
+        decisions, used = decode_segment(as_text(bits), length, order)
     except CorruptBitstreamError:
         return
     assert len(decisions) <= length
@@ -103,8 +111,8 @@ def test_any_bits_are_some_decisions_or_corrupt(data: bytes, length: int, order:
 @pytest.mark.parametrize(("bits", "length"), [(b"110", 1), (b"0110", 3), (b"110111", 3)])
 def test_a_run_beyond_its_segment_is_corrupt(bits: bytes, length: int) -> None:
     with pytest.raises(CorruptBitstreamError, match="run is longer"):
-        decode_segment(bits, 0, length, 1)
-    known, _ = decode_segment(bits[:-1], 0, length, 1)
+        decode_segment(bits, length, 1)
+    known, _ = decode_segment(bits[:-1], length, 1)
     assert len(known) < length
 
 
@@ -112,7 +120,7 @@ def test_long_segments() -> None:
     decisions = np.random.default_rng(0).choice([0, 0, 1, -1], 5000).astype(np.int8)
     for order in (DENSE, 0, 1):
         bits, _ = encode_segments(decisions, np.array([5000]), (order,))
-        decoded, used = decode_segment(as_text(bits), 0, 5000, order)
+        decoded, used = decode_segment(as_text(bits), 5000, order)
         assert np.array_equal(decoded, decisions)
         assert used == len(bits)
 
