@@ -13,7 +13,9 @@ output more than classes means that the first is the background.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -100,7 +102,9 @@ class Judge:
         pixels: NDArray[Any] = self._fit(picture)
         if self._kind == np.int8:
             pixels = (pixels.astype(np.int16) - 128).astype(np.int8)
-        return self._model.run(pixels)[self._offset :]
+        answer = self._model.run(pixels)[self._offset :].astype(np.float32)
+        scale, zero_point = self._model.outputs[0]["quantization"]
+        return (answer - zero_point) * np.float32(scale) if scale else answer
 
     def _fit(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = picture.shape[:2]
@@ -218,7 +222,8 @@ def _convert(path: Path, cache: Path) -> Path:
         converter = tensorflow.lite.TFLiteConverter.from_keras_model(
             keras.Model(entry, model(entry))
         )
-        content = converter.convert()
+        with contextlib.redirect_stdout(io.StringIO()):  # results go there
+            content = converter.convert()
         cache.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".partial")
         partial.write_bytes(content)

@@ -1,10 +1,11 @@
 """What else a decoder could do, and what judges make of it (experiments 0029, 0031).
 
-    python -m tools.decoder_variants photo NAME=PHOTOS#even JUDGE.tflite [JUDGE ...]
+    python -m tools.decoder_variants photo NAME=PHOTOS#even JUDGE.keras [JUDGE ...]
 
-Pictures and judges are named as for the benchmarks. Decodes beginnings of streams, changes each
-picture in every way of :data:`VARIANTS`, and prints by how much that changes its PSNR and its
-*divergence*: the relative entropy of what a judge says of it and of the undamaged picture, nats.
+Pictures and judges are named as for the benchmarks; judges that answer in 8 bits are too coarse.
+Decodes beginnings of streams, changes each picture in every way of :data:`VARIANTS`, and prints by
+how much that changes its PSNR and its *divergence*: the relative entropy of what a judge says of it
+and of the undamaged picture, nats.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class BeltJudge:
         assert content == b"judge"
         assert num_threads == 1
         self.inputs = [{"shape": (1, 32, 32, 3), "dtype": np.uint8}]
-        self.outputs = [{"shape": (1, 1 + len(belt.CLASSES))}]
+        self.outputs = [{"shape": (1, 1 + len(belt.CLASSES)), "quantization": (0.0, 0)}]
         self._known: list[tuple[int, NDArray[np.float64]]] = []
         for seed in (2, 3):
             for index in range(2):

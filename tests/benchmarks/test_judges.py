@@ -82,16 +82,17 @@ def test_int8_input_is_shifted(
 
     class Signed:
         inputs = ({"shape": (1, 224, 224, 3), "dtype": np.int8},)
-        outputs = ({"shape": (1, 12)},)
+        outputs = ({"shape": (1, 12), "quantization": (1 / 256, -128)},)
 
         def __init__(self, content: bytes, **_: object) -> None: ...
 
         def run(self, pixels: Any) -> Any:
             seen.append(pixels)
-            return np.zeros(12)
+            return np.full(12, -64, np.int8)
 
     monkeypatch.setattr(judges, "Model", Signed)
     (spec,), _ = open_judges([str(judge_file)], tmp_path)
-    Judge(spec).predict(np.full((224, 224, 3), 255, np.uint8))
+    probabilities = Judge(spec).probabilities(np.full((224, 224, 3), 255, np.uint8))
+    assert np.array_equal(probabilities, np.full(12, 0.25))
     assert seen[0].dtype == np.int8
     assert (seen[0] == 127).all()
