@@ -40,9 +40,11 @@ RIVAL_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 """Progressive JPEG as published; WebP and AVIF at qualities that give about 3 KB a photograph, AVIF
 at Pillow's speed and at that of the tables of accuracy."""
 
-PREFIX_BYTES = {" 1 KB": 1024, " 4 KB": 4096}
-"""Prefixes that are decoded beside the whole stream, the largest of them also encoded: the tables'
-largest budget."""
+SIZES = (None, 1024, 4096)
+"""Bytes of a stream that are decoded, whole streams first; none means all of them."""
+
+LARGEST_BUDGET = 4096
+"""Bytes that a device encodes which stops there: the tables' largest budget."""
 
 FIRST_PACKET_BYTES = 244
 """Size of the first packet: what BLE carries."""
@@ -50,21 +52,30 @@ FIRST_PACKET_BYTES = 244
 WARM_UPS = 2
 """Rounds that are not counted: first runs allocate."""
 
-ENCODE, ENCODE_PREFIX, NETWORK = "encode", "encode 4 KB", "encode, network only"
-FIRST_PACKET, DECODER_NETWORK = "first packet", "decode, network only"
-DECODE, BESIDE, BOTH = "decode{}", "decode{}, beside the network", "decode{} and classify"
-CLASSIFY = "classify"
+Work = Callable[[NDArray[np.uint8], bytes], object]
 
-DECODED = ("", *PREFIX_BYTES)
-"""What is decoded, as works name it: all, and prefixes."""
+
+def _part(work: str, size: int | None) -> str:
+    """Name a work on the first ``size`` bytes: ``decode``, ``decode 4 KB``."""
+    return work if size is None else f"{work} {size // 1024} KB"
+
+
+def _beside(size: int | None) -> str:
+    return f"{_part('decode', size)}, beside the network"
+
+
+def _both(size: int | None) -> str:
+    return f"{_part('decode', size)} and classify"
+
+
+ENCODE, NETWORK, FIRST_PACKET = "encode", "encode, network only", "first packet"
+DECODE, DECODER_NETWORK, CLASSIFY = "decode", "decode, network only", "classify"
 
 RATIOS = (
-    *((work, rival) for work in (ENCODE, ENCODE_PREFIX) for rival in RIVAL_OPTIONS),
-    *((BOTH.format(part), CLASSIFY) for part in DECODED),
-    (DECODE.format(""), CLASSIFY),
+    *((_part(ENCODE, size), rival) for size in (None, LARGEST_BUDGET) for rival in RIVAL_OPTIONS),
+    *((_both(size), CLASSIFY) for size in SIZES),
+    (DECODE, CLASSIFY),
 )
-
-Work = Callable[[NDArray[np.uint8], bytes], object]
 
 
 def measure_cost(
@@ -93,9 +104,9 @@ def measure_cost(
     ]
     with _one_core():
         times = _time(_works(codec), samples, num_rounds)
-    for part in DECODED:
-        pairs = zip(times[DECODE.format(part)], times[DECODER_NETWORK], strict=True)
-        times[BESIDE.format(part)] = [of_both - of_network for of_both, of_network in pairs]
+    for size in SIZES:
+        pairs = zip(times[_part(DECODE, size)], times[DECODER_NETWORK], strict=True)
+        times[_beside(size)] = [of_both - of_network for of_both, of_network in pairs]
     medians = {name: float(np.median(values)) for name, values in times.items()}
     folder = codec.checkpoint.folder
     return {
@@ -182,7 +193,7 @@ def measure_python_memory(codec: Codec, pixels: NDArray[np.uint8], stream: bytes
     """
     works: dict[str, Callable[[], object]] = {
         ENCODE: lambda: codec.encode(pixels),
-        DECODE.format(""): lambda: codec.decode(stream),
+        DECODE: lambda: codec.decode(stream),
     }
     peaks = {}
     for name, work in works.items():
@@ -220,8 +231,8 @@ class _one_core:  # noqa: N801 - reads as what it does
 def _works(codec: Codec) -> dict[str, Work]:
     works: dict[str, Work] = {
         ENCODE: lambda pixels, stream: codec.encode(pixels),
-        ENCODE_PREFIX: lambda pixels, stream: codec.encode(
-            pixels, max_bytes=max(PREFIX_BYTES.values())
+        _part(ENCODE, LARGEST_BUDGET): lambda pixels, stream: codec.encode(
+            pixels, max_bytes=LARGEST_BUDGET
         ),
         NETWORK: lambda pixels, stream: codec.encoder.encode(pixels),
         FIRST_PACKET: lambda pixels, stream: codec.encode_packets(
@@ -230,10 +241,9 @@ def _works(codec: Codec) -> dict[str, Work]:
         DECODER_NETWORK: _decoder_network(codec),
         CLASSIFY: lambda pixels, stream: codec.classify(pixels),
     }
-    for part in DECODED:
-        size = PREFIX_BYTES.get(part)
-        works[DECODE.format(part)] = _decode(codec, size)
-        works[BOTH.format(part)] = _decode_and_classify(codec, size)
+    for size in SIZES:
+        works[_part(DECODE, size)] = _decode(codec, size)
+        works[_both(size)] = _decode_and_classify(codec, size)
     for name in RIVAL_OPTIONS:
         works[name] = lambda pixels, stream, name=name: _save(pixels, name)  # type: ignore[misc]
     return works

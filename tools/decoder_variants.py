@@ -32,12 +32,11 @@ FITTED, MEASURED = 60, 100
 SIZES = (512, 1024, 2048, 4096)
 """Bytes."""
 
-Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
 
 
 class Variants:
-    """A codec that lapps, with the linear inverse of its encoder.
+    """A codec of lapped patches, with the linear inverse of its encoder.
 
     Args:
         codec: the codec.
