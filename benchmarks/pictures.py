@@ -21,11 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc import belt
-from pnc.codec.image import Fit, load_picture
+from pnc.codec.image import SUFFIXES, Fit, load_picture
 from pnc.errors import ConfigError
-
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""File names that end in one of these, in any case, are taken for pictures."""
 
 BELT_SEEDS = {"": 3, "tune": 2}
 """Seeds of the belt's splits, as in training: `val` is for reporting."""

@@ -28,13 +28,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.codec.image import SIZE, Fit, load_picture
+from pnc.codec.image import SIZE, SUFFIXES, Fit, load_picture
 from pnc.errors import ConfigError
 from training import belt
 from training.cache import CACHE_FOLDER, OnProgress, PictureCache, fill_cache
-
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""File names that end in one of these, in any case, are taken for pictures."""
 
 VAL_PERCENT = 15
 """Share of class folders that is `val`."""

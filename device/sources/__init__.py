@@ -11,7 +11,8 @@ from pathlib import Path
 from device.sources.base import LiveSource, Picture, Source, SourceLostError
 from device.sources.folder import FileSource, WatchSource
 from device.sources.rendered import BeltSource
-from pnc.commands.files import PICTURE_SUFFIXES, STDIO, list_files
+from pnc.codec.image import SUFFIXES
+from pnc.commands.files import STDIO, list_files
 from pnc.errors import ConfigError
 
 __all__ = [
@@ -80,7 +81,7 @@ def open_source(
         return V4l2Source(where)
     if path.is_dir():
         return FileSource(
-            where, lambda: list_files(path, PICTURE_SUFFIXES), root=path, loop=loop, seed=seed
+            where, lambda: list_files(path, SUFFIXES), root=path, loop=loop, seed=seed
         )
     if path.is_file():
         from device.sources.video import VIDEO_SUFFIXES, VideoSource

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.sources.base import LiveSource, Picture, SourceLostError
-from pnc.commands.files import PICTURE_SUFFIXES
+from pnc.codec.image import SUFFIXES
 from pnc.errors import ImageError
 
 __all__ = ["FileSource", "WatchSource"]
@@ -187,7 +187,7 @@ def _walk(folder: str) -> Iterator[tuple[str, tuple[int, int]]]:
             try:
                 if entry.is_dir(follow_symlinks=False):
                     yield from _walk(entry.path)
-                elif Path(entry.name).suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
+                elif Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file():
                     status = entry.stat()
                     yield entry.path, (status.st_mtime_ns, status.st_size)
             except FileNotFoundError:

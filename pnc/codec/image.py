@@ -66,6 +66,16 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 programs (EPS), have no signature (TGA), or come from no camera: less code that faces unknown
 bytes."""
 
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("apng", "avif", "bmp", "gif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg"),
+        *("pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"),
+    )
+)
+"""How the names of such files end, in any case: what counts as a picture inside a folder. A file
+named by itself is always tried."""
+
 _DECODING_ERRORS = (
     OSError,
     EOFError,

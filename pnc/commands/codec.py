@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pnc.commands.files import (
-    PICTURE_SUFFIXES,
     STDIO,
     STREAM_SUFFIX,
     Input,
@@ -76,7 +75,9 @@ def encode(
 
     Existing files are overwritten only with --force.
     """
-    inputs = find_inputs(pictures, PICTURE_SUFFIXES)
+    from pnc.codec.image import SUFFIXES
+
+    inputs = find_inputs(pictures, SUFFIXES)
     sink = _Sink(out, STREAM_SUFFIX, inputs, force=force, as_json=as_json)
     codec = _load(checkpoint)
 
@@ -159,7 +160,9 @@ def classify(
 
     With --bytes N a picture is encoded first, and judged by N bytes of it.
     """
-    items = find_inputs(inputs, {*PICTURE_SUFFIXES, STREAM_SUFFIX})
+    from pnc.codec.image import SUFFIXES
+
+    items = find_inputs(inputs, {*SUFFIXES, STREAM_SUFFIX})
     codec = _load(checkpoint)
 
     def work(item: Input) -> Outcome:
@@ -210,7 +213,9 @@ def inspect(
 
     With --out also as a picture: bytes by plane, and what beginnings look like.
     """
-    (item,) = find_inputs([stream], {*PICTURE_SUFFIXES, STREAM_SUFFIX})
+    from pnc.codec.image import SUFFIXES
+
+    (item,) = find_inputs([stream], {*SUFFIXES, STREAM_SUFFIX})
     if isinstance(item, PncError):
         raise item
     codec = _load(checkpoint)

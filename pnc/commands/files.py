@@ -22,7 +22,6 @@ import typer
 from pnc.errors import ConfigError, PncError, StoreError
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "STDIO",
     "STREAM_SUFFIX",
     "Input",
@@ -40,15 +39,6 @@ STDIO = "-"
 """The name that means standard input or standard output."""
 
 STREAM_SUFFIX = ".pnc"
-
-PICTURE_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("apng", "avif", "bmp", "dib", "gif", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm"),
-        *("pgm", "png", "pnm", "ppm", "qoi", "tga", "tif", "tiff", "webp"),
-    )
-)
-"""What counts as a picture inside a folder; a file named by itself is always tried."""
 
 MAX_INPUT_BYTES = 256 * 1024 * 1024
 """Largest input held in memory, bytes; above the file of any picture within the pixel limit."""

@@ -18,7 +18,9 @@ from PIL import Image
 
 from pnc.codec.image import (
     BACKGROUND,
+    FORMATS,
     MAX_PIXELS,
+    SUFFIXES,
     Fit,
     PictureLike,
     encode_png,
@@ -304,6 +306,11 @@ def test_damaged_files_give_a_picture_or_an_image_error(
         damaged[int(place * (len(damaged) - 1))] = value
     with contextlib.suppress(ImageError):
         assert load_picture(bytes(damaged[: int(share * len(damaged)) + 1])).shape == (224, 224, 3)
+
+
+def test_files_are_found_by_the_suffixes_of_the_formats_that_are_tried() -> None:
+    format_of = Image.registered_extensions()
+    assert {format_of[suffix] for suffix in SUFFIXES} == set(FORMATS)
 
 
 @given(st.integers(1, 40), st.integers(1, 40))
