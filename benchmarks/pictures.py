@@ -1,8 +1,8 @@
-"""The pictures of a benchmark: named sets, split by file name, thinned by a seed.
+"""The pictures of a benchmark: named sets, split by `pnc.splits`, thinned by a seed.
 
     NAME=FOLDER          pictures, or class folders with pictures; searched one level deep
     NAME=FOLDER#odd      those whose sha256 of the file name is odd; #even likewise
-    NAME=FOLDER#tune     what training keeps to choose by: first 8 bytes modulo 100 in 15 to 19
+    NAME=FOLDER#tune     what training keeps to choose by
     belt, belt#tune      rendered: the seeds of training's `val` and `tune`
     belt#79              rendered: another seed, for fresh evidence
 
@@ -23,18 +23,13 @@ from numpy.typing import NDArray
 from pnc import belt
 from pnc.codec.image import SUFFIXES, Fit, load_picture
 from pnc.errors import ConfigError
+from pnc.splits import BELT_SEEDS, Split, is_odd, split_by_name
 
-BELT_SEEDS = {"": 3, "tune": 2}
-"""Seeds of the belt's splits, as in training: `val` is for reporting."""
-
-TRAINING_SEED = 1
-"""Seed of the belt that training saw."""
+BELT_PARTS: dict[str, Split] = {"": "val", "tune": "tune"}
+"""Splits of the belt by the name of the part; any other part is a seed."""
 
 BELT_COUNT = 1200
 """Pictures of the belt where no limit is given."""
-
-TUNE_PERCENTS = range(15, 20)
-"""First 8 bytes of the hash modulo 100 that training never fits to but chooses by."""
 
 PARTS = ("", "odd", "even", "tune")
 """Of folders."""
@@ -127,9 +122,9 @@ def open_set(
 
 
 def _open_belt(part: str, limit: int | None) -> PictureSet:
-    if part in BELT_SEEDS:
-        seed = BELT_SEEDS[part]
-    elif part.isdecimal() and int(part) != TRAINING_SEED:
+    if part in BELT_PARTS:
+        seed = BELT_SEEDS[BELT_PARTS[part]]
+    elif part.isdecimal() and int(part) != BELT_SEEDS["train"]:
         seed = int(part)
     else:
         raise ConfigError(f"belt#{part}: use belt, belt#tune or a seed that training never saw")
@@ -142,15 +137,10 @@ def _open_belt(part: str, limit: int | None) -> PictureSet:
     return PictureSet("belt", part, tuple(pictures))
 
 
-def name_hash(path: Path) -> int:
-    """Return the sha256 of a file's name, without its folders, as an integer."""
-    return int.from_bytes(hashlib.sha256(path.name.encode()).digest())
-
-
 def _is_in_part(path: Path, part: str) -> bool:
     if part == "tune":
-        return (name_hash(path) >> 192) % 100 in TUNE_PERCENTS
-    return not part or name_hash(path) % 2 == (part == "odd")
+        return split_by_name(path) == "tune"
+    return not part or is_odd(path) == (part == "odd")
 
 
 def _find_files(root: Path) -> list[Path]:

@@ -26,6 +26,7 @@ ROOMS_OF_CORE: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "signals": set(),
+    "splits": set(),
     "belt": {"errors"},
     "codec": {"errors", "config"},
     "transport": {"errors", "config"},

@@ -5,21 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pnc.belt import CLASSES, RENDERER_VERSION, SIZE, label_of, pictures, render
+from pnc.belt import RENDERER_VERSION, SIZE, label_of, pictures, render
 from pnc.errors import ConfigError
+from pnc.splits import BELT_SEEDS, Split
 from training.cache import CACHE_FOLDER, OnProgress, fill_cache
 
-__all__ = ["CLASSES", "SPLIT_SEEDS", "fingerprint", "label_of", "load_split", "pictures", "render"]
-
-Split = Literal["train", "tune", "val"]
-
-SPLIT_SEEDS: dict[Split, int] = {"train": 1, "tune": 2, "val": 3}
-"""Seed of each split; seed 0 is left to demonstrations and tests."""
+__all__ = ["fingerprint", "load_split"]
 
 NUM_PROBES = 4
 """Pictures that stand for the renderer in its fingerprint: 60 ms of work."""
@@ -57,7 +52,7 @@ def load_split(
     """
     if count < 1:
         raise ConfigError(f"belt: {count} pictures asked for in {split}; ask for at least one")
-    seed = SPLIT_SEEDS[split]
+    seed = BELT_SEEDS[split]
     cache = fill_cache(
         f"belt-v{RENDERER_VERSION}-{fingerprint()}-{split}-{size}-{count}",
         count,

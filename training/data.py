@@ -7,11 +7,9 @@
 
 Every picture is read by `pnc.codec.image` once, into a uint8 cache (`training.cache`).
 
-Splits. A picture belongs to the split that the sha256 of its file name says, so that it stays there
-when others are added: its first 8 bytes as an integer, modulo 100. In class folders 0 to 14 are
-`val`, 15 to 19 are `tune`, the rest `train`. With train/ and val/ folders, 15 to 19 of train/ are
-`tune`, unless there is a tune/ folder. A class too small to have a picture in `val` or `tune` gives
-the one of lowest hash. `tune` chooses between models and stops training; `val` is for reporting.
+Splits are those of `pnc.splits`: by file name in class folders. With train/ and val/ folders, only
+`tune` is taken out of train/ that way, and nothing where there is a tune/ folder. A class too small
+to have a picture in `val` or `tune` gives the one of lowest hash.
 """
 
 from __future__ import annotations
@@ -28,18 +26,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from pnc import belt
 from pnc.codec.image import SIZE, SUFFIXES, Fit, load_picture
 from pnc.errors import ConfigError
-from training import belt
+from pnc.splits import Split, is_odd, name_hash, split_by_name
+from training.belt import load_split
 from training.cache import CACHE_FOLDER, OnProgress, PictureCache, fill_cache
 
-VAL_PERCENT = 15
-"""Share of class folders that is `val`."""
-
-TUNE_PERCENT = 5
-"""Share of class folders, or of train/, that is `tune`."""
-
-BELT_COUNTS: dict[belt.Split, int] = {"train": 12_000, "tune": 600, "val": 1_200}
+BELT_COUNTS: dict[Split, int] = {"train": 12_000, "tune": 600, "val": 1_200}
 """Pictures of the belt unless the caller says otherwise."""
 
 CACHE_VERSION = 1
@@ -101,7 +95,7 @@ def open_data(
     fit: Fit = "crop",
     extra: Iterable[str | os.PathLike[str]] = (),
     exclude: Iterable[str] = (),
-    belt_counts: dict[belt.Split, int] | None = None,
+    belt_counts: dict[Split, int] | None = None,
     folder: Path = CACHE_FOLDER,
     processes: int | None = None,
     on_progress: OnProgress | None = None,
@@ -137,8 +131,8 @@ def open_data(
     builder = _Builder()
     if os.fspath(spec) == "belt":
         counts = {**BELT_COUNTS, **(belt_counts or {})}
-        for split in get_args(belt.Split):
-            pixels, labels = belt.load_split(
+        for split in get_args(Split):
+            pixels, labels = load_split(
                 split,
                 counts[split],
                 size=size,
@@ -214,15 +208,6 @@ class _Item:
     split: str
 
 
-def name_hash(path: str | os.PathLike[str]) -> int:
-    """Return the sha256 of a file's name (without its folders) as an integer."""
-    return int.from_bytes(hashlib.sha256(Path(path).name.encode()).digest())
-
-
-def _percent(path: Path) -> int:
-    return (name_hash(path) >> 192) % 100
-
-
 def _is_picture(path: Path, patterns: tuple[str, ...]) -> bool:
     if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
         return False
@@ -255,7 +240,7 @@ def _class_pictures(root: Path, patterns: tuple[str, ...]) -> dict[str, list[Pat
 
 def _labeled(root: Path, patterns: tuple[str, ...]) -> tuple[tuple[str, ...], list[_Item]]:
     _check_folder(root)
-    given = [split for split in get_args(belt.Split) if (root / split).is_dir()]
+    given = [split for split in get_args(Split) if (root / split).is_dir()]
     if "train" in given and "val" in given:
         pictures = {split: _class_pictures(root / split, patterns) for split in given}
         classes = tuple(sorted(pictures["train"]))
@@ -285,14 +270,8 @@ def _assigned(paths: list[Path], wanted: list[str]) -> list[str]:
             f"{paths[0].parent}: {len(paths)} pictures, at least {len(wanted) + 1} are needed",
             path=paths[0].parent,
         )
-    percents = [_percent(path) for path in paths]
-    bounds = {"val": (0, VAL_PERCENT), "tune": (VAL_PERCENT, VAL_PERCENT + TUNE_PERCENT)}
-    splits = ["train"] * len(paths)
-    for split in wanted:
-        low, high = bounds[split]
-        for place, percent in enumerate(percents):
-            if low <= percent < high:
-                splits[place] = split
+    by_name = [split_by_name(path) for path in paths]
+    splits: list[str] = [split if split in wanted else "train" for split in by_name]
     for split in (*wanted, "train"):
         if split not in splits:
             most = max(set(splits), key=splits.count)
@@ -309,7 +288,7 @@ def _unlabeled(entry: str, patterns: tuple[str, ...]) -> list[Path]:
     _check_folder(root)
     paths = sorted(p for p in root.rglob("*") if _is_picture(p, patterns) and p.is_file())
     if parity != "all":
-        paths = [p for p in paths if name_hash(p) % 2 == (parity == "odd")]
+        paths = [p for p in paths if is_odd(p) == (parity == "odd")]
     if not paths:
         raise ConfigError(f"{entry}: no pictures found", path=root)
     return paths

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.pictures import name_hash, open_set
+from benchmarks.pictures import open_set
 from pnc import belt
 from pnc.errors import ConfigError
+from pnc.splits import is_odd, split_by_name
 
 
 def test_class_folders_give_the_labels(photographs: Path) -> None:
@@ -36,8 +37,9 @@ def test_halves_are_disjoint_and_whole(tmp_path: Path) -> None:
     }
     assert names["#odd"] | names["#even"] == names[""]
     assert not names["#odd"] & names["#even"]
-    assert all(name_hash(Path(name)) % 2 for name in names["#odd"])
-    assert 0 < len(names["#tune"]) < 10
+    assert all(map(is_odd, names["#odd"]))
+    assert names["#tune"] == {name for name in names[""] if split_by_name(name) == "tune"}
+    assert names["#tune"]
 
 
 def test_smaller_limit_is_the_beginning_of_a_larger(photographs: Path) -> None:

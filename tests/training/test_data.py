@@ -9,11 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pnc import belt as renderer
+from pnc import belt
 from pnc.errors import ConfigError, ImageError
-from training import belt, cache
+from pnc.splits import BELT_SEEDS, Split, is_odd, split_by_name
+from training import cache
+from training.belt import fingerprint, load_split
 from training.cache import fill_cache
-from training.data import name_hash, open_data
+from training.data import open_data
 
 
 def write_pictures(folder: Path, count: int, colour: int = 0) -> None:
@@ -114,18 +116,18 @@ def test_an_unusable_cache_folder_is_one_line(
 
 
 def test_the_belt_as_data(tmp_path: Path) -> None:
-    counts: dict[belt.Split, int] = {"train": 24, "tune": 12, "val": 12}
+    counts: dict[Split, int] = {"train": 24, "tune": 12, "val": 12}
     data = open_data("belt", size=32, belt_counts=counts, folder=tmp_path)
-    assert data.classes == renderer.CLASSES
+    assert data.classes == belt.CLASSES
     assert (len(data.train), len(data.tune), len(data.val), len(data)) == (24, 12, 12, 48)
-    for split, indices in (("train", data.train), ("tune", data.tune), ("val", data.val)):
-        seed = belt.SPLIT_SEEDS[split]  # type: ignore[index]
-        picture, label = renderer.render(3, seed=seed, size=32)
+    for split, seed in BELT_SEEDS.items():
+        indices = getattr(data, split)
+        picture, label = belt.render(3, seed=seed, size=32)
         assert np.array_equal(data.load(int(indices[3])), picture)
         assert data.labels[indices[3]] == label
-    assert any(belt.fingerprint() in path.name for path in tmp_path.iterdir())
+    assert any(fingerprint() in path.name for path in tmp_path.iterdir())
     with pytest.raises(ConfigError, match="at least one"):
-        belt.load_split("val", 0, folder=tmp_path)
+        load_split("val", 0, folder=tmp_path)
 
 
 # --- folders -----------------------------------------------------------------------------------
@@ -135,6 +137,8 @@ def test_class_folders_are_split_by_file_name(photos: Path, tmp_path: Path) -> N
     data = open_data(photos, size=16, folder=tmp_path / "c")
     assert data.classes == ("ant", "bee", "cat")
     assert sorted([*data.train, *data.tune, *data.val]) == list(range(120))
+    for split in ("train", "tune", "val"):
+        assert all(split_by_name(data.names[index]) == split for index in getattr(data, split))
     assert 5 <= len(data.val) <= 35
     before = {data.names[index] for index in data.val}
     index = int(data.train[0])
@@ -175,7 +179,7 @@ def test_extras_parity_and_exclusion(photos: Path, tmp_path: Path) -> None:
     even = open_data(photos, size=16, folder=tmp_path / "c", extra=[f"{photos}#even"])
     odd = open_data(photos, size=16, folder=tmp_path / "c", extra=[f"{photos}#odd"])
     assert len(even.extra) + len(odd.extra) == 120
-    assert all(name_hash(even.names[index]) % 2 == 0 for index in even.extra)
+    assert not any(is_odd(even.names[index]) for index in even.extra)
     assert (even.labels[even.extra] == -1).all()
     left = open_data(photos, size=16, folder=tmp_path / "c", exclude=["ant_7.png", "bee/*_1?.png"])
     assert len(left) == 120 - 1 - 10
