@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from pnc.codec.interpreter import find_runtime
+from pnc.codec.interpreter import open_plain
 
 
-def count_macs(content: bytes, *, runtime: str | None = None) -> int:
+def count_macs(content: bytes) -> int:
     """Return the multiply-accumulates of one inference.
 
     Counts convolutions, transposed and depthwise ones, and matrix products, as papers do: no
@@ -16,31 +16,16 @@ def count_macs(content: bytes, *, runtime: str | None = None) -> int:
 
     Args:
         content: A TFLite file, fixed batch.
-        runtime: See `pnc.codec.interpreter.find_runtime`.
 
     Raises:
         ConfigError: No interpreter is installed.
     """
-    interpreter_class, _ = find_runtime(runtime)
-    # Without the default delegates the list of operations is the file's own.
-    interpreter = interpreter_class(
-        model_content=content,
-        num_threads=1,
-        experimental_op_resolver_type=_plain_resolver(interpreter_class),
-    )
-    interpreter.allocate_tensors()
+    interpreter, operations = open_plain(content)
     shapes = {
         details["index"]: tuple(int(side) for side in details["shape"])
         for details in interpreter.get_tensor_details()
     }
-    # The interpreter's only list of operations; private in every runtime, in all releases so far.
-    operations: list[dict[str, Any]] = interpreter._get_ops_details()
     return sum(_count(operation, shapes) for operation in operations)
-
-
-def _plain_resolver(interpreter_class: Any) -> Any:
-    module = __import__(interpreter_class.__module__, fromlist=["OpResolverType"])
-    return module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 
 def _count(operation: dict[str, Any], shapes: dict[int, tuple[int, ...]]) -> int:

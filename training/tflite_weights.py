@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from pnc.codec.interpreter import find_runtime
+from pnc.codec.interpreter import open_plain
 
 _KERNEL_OPERATIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -40,14 +40,8 @@ def read_operations(content: bytes) -> list[Operation]:
     Raises:
         ConfigError: no interpreter is installed.
     """
-    interpreter_class, _ = find_runtime()
-    module = __import__(interpreter_class.__module__, fromlist=["OpResolverType"])
-    plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = interpreter_class(model_content=content, experimental_op_resolver_type=plain)
-    interpreter.allocate_tensors()
+    interpreter, operations = open_plain(content)
     tensors = {details["index"]: details for details in interpreter.get_tensor_details()}
-    # The interpreter's only list of operations; private in every runtime, in all releases so far.
-    operations = interpreter._get_ops_details()
     made = {int(index): op for op in operations for index in op["outputs"]}
     given = {int(details["index"]) for details in interpreter.get_input_details()}
 

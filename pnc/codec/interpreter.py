@@ -8,6 +8,7 @@ models.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import pkgutil
@@ -46,6 +47,13 @@ def find_runtime(prefer: str | None = None) -> tuple[Any, str]:
         except (ImportError, AttributeError):
             continue
         return found, f"{distribution} {_version(distribution)}"
+    if prefer is not None:
+        known = ", ".join(distribution for distribution, _ in RUNTIMES)
+        raise ConfigError(
+            f"the TFLite runtime {prefer} is not installed; pip install it, or take another of "
+            f"{known}",
+            runtime=prefer,
+        )
     raise ConfigError(
         "no TFLite runtime is installed; install one with: pip install 'pnc[device]' "
         "(32-bit Raspberry Pi OS: pip install tflite-runtime, Python up to 3.11)"
@@ -59,6 +67,31 @@ def _version(distribution: str) -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return "of unknown version"
+
+
+def open_plain(content: bytes) -> tuple[Any, list[dict[str, Any]]]:
+    """Open a file to look at what it holds: no delegate replaces its operations by its own.
+
+    Args:
+        content: bytes of the file.
+
+    Returns:
+        The interpreter, its tensors allocated, and the operations in the order in which they run:
+        ``op_name``, and the indices of tensors that are its ``inputs`` and ``outputs``.
+
+    Raises:
+        ConfigError: no runtime is installed.
+    """
+    interpreter_class, _ = find_runtime()
+    resolvers = importlib.import_module(interpreter_class.__module__).OpResolverType
+    interpreter = interpreter_class(
+        model_content=content,
+        num_threads=1,
+        experimental_op_resolver_type=resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    # The interpreter's only list of operations; private in every runtime, in all releases so far.
+    return interpreter, interpreter._get_ops_details()
 
 
 _first_start = threading.Lock()

@@ -15,7 +15,7 @@ from pnc.codec import interpreter
 from pnc.codec.checkpoint import Checkpoint
 from pnc.codec.codec import Codec
 from pnc.codec.encoder import Encoder
-from pnc.codec.interpreter import RUNTIMES, Model, find_runtime
+from pnc.codec.interpreter import RUNTIMES, Model, find_runtime, open_plain
 from pnc.errors import CheckpointError, ConfigError
 
 
@@ -49,12 +49,18 @@ def test_a_preferred_runtime_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_runtime("tensorflow")[1] == "tensorflow 1.2"
 
 
-@pytest.mark.parametrize("prefer", [None, "tflite-runtime", "other"])
-def test_without_a_runtime_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, prefer: str | None
-) -> None:
+def test_without_a_runtime_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch)
-    with pytest.raises(ConfigError, match="pip install"):
+    with pytest.raises(ConfigError, match=r"no TFLite runtime .* pip install"):
+        find_runtime()
+
+
+@pytest.mark.parametrize("prefer", ["tflite-runtime", "other"])
+def test_a_preferred_runtime_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, prefer: str
+) -> None:
+    install(monkeypatch, "tensorflow")
+    with pytest.raises(ConfigError, match=f"the TFLite runtime {prefer} is not installed"):
         find_runtime(prefer)
 
 
@@ -73,6 +79,12 @@ def test_tensorflow_goes_by_another_name_on_machines_without_a_gpu(
 def test_what_is_no_model_is_refused(content: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"file\.tflite: ai-edge-litert .* cannot run this"):
         Model(content, name="file.tflite", runtime="ai-edge-litert")
+
+
+def test_the_operations_of_a_file_are_its_own() -> None:
+    plain, operations = open_plain(Checkpoint.load("belt").read("encoder.tflite"))
+    assert {operation["op_name"] for operation in operations} >= {"CONV_2D", "QUANTIZE"}
+    assert operations[-1]["outputs"] == [plain.get_output_details()[0]["index"]]
 
 
 def test_a_result_outlives_the_next_run(codec: Codec) -> None:
