@@ -2,7 +2,7 @@
 
 The encoder becomes a full-integer file whose output *is* the symbol: its last convolution is scaled
 so that one output step is one symbol, and a fused ReLU6 spans the eight bits exactly. How often
-file and training differ is measured.
+file and training differ is measured. ``rtss23`` becomes something else, see `training.published`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
 from pnc.codec.lapping import Lapping
 from pnc.codec.plan import plan_to_bytes
-from training.architectures import PICTURE_SIZE, RTSS23_SCALE
+from training.architectures import PICTURE_SIZE
 from training.autoencoder import Autoencoder
 from training.files import replacing
 from training.lapping import lapped
@@ -89,25 +89,15 @@ class Saturating(layers.Layer):
 def integer_encoder(autoencoder: Autoencoder) -> keras.Model:
     """The trained encoder as plain convolutions: one raw picture -> ``symbol * 6 / 255``."""
     picture = keras.Input((PICTURE_SIZE, PICTURE_SIZE, 3), batch_size=1)
-    if autoencoder.architecture.tells_received:
-        projection = autoencoder.encoder.get_layer("projection")
-        side = projection.squares
-        rows = np.asarray(projection.rounded_weights()).reshape(side, side, NUM_COMPONENTS, -1)
-        bias = autoencoder.architecture.zero_point - COMPONENT_GREY @ rows.sum((0, 1))
-        start = layers.Conv2D(NUM_COMPONENTS, SQUARE, strides=SQUARE)
-        last = layers.Conv2D(rows.shape[-1], side, strides=side, activation="relu6")
-        output = last(Saturating(255.0)(start(picture)))
-        start.set_weights([COMPONENT_KERNEL, COMPONENT_BIAS])
-        last.set_weights([rows * UNIT, bias * UNIT])
-        return keras.Model(picture, output)
-    first, second = (autoencoder.encoder.get_layer(name) for name in ("conv_1", "conv_2"))
-    start = layers.Conv2D(
-        first.filters, first.kernel_size, strides=first.strides, padding="same", activation="relu"
-    )
-    last = layers.Conv2D(second.filters, second.kernel_size, padding="same", activation="relu6")
-    output = last(start(picture))
-    start.set_weights([np.asarray(first.kernel) / 255.0, np.asarray(first.bias)])
-    last.set_weights([np.asarray(w) / RTSS23_SCALE * UNIT for w in (second.kernel, second.bias)])
+    projection = autoencoder.encoder.get_layer("projection")
+    side = projection.squares
+    rows = np.asarray(projection.rounded_weights()).reshape(side, side, NUM_COMPONENTS, -1)
+    bias = autoencoder.architecture.zero_point - COMPONENT_GREY @ rows.sum((0, 1))
+    start = layers.Conv2D(NUM_COMPONENTS, SQUARE, strides=SQUARE)
+    last = layers.Conv2D(rows.shape[-1], side, strides=side, activation="relu6")
+    output = last(Saturating(255.0)(start(picture)))
+    start.set_weights([COMPONENT_KERNEL, COMPONENT_BIAS])
+    last.set_weights([rows * UNIT, bias * UNIT])
     return keras.Model(picture, output)
 
 
@@ -166,10 +156,8 @@ def convert_dynamic(model: keras.Model) -> bytes:
 def fixed_decoder(autoencoder: Autoencoder) -> keras.Model:
     """The decoder with a batch of one and inputs named ``values`` and ``received``."""
     shape = autoencoder.architecture.grid
-    inputs = [keras.Input(shape, batch_size=1, name="values")]
-    if autoencoder.architecture.tells_received:
-        inputs.append(keras.Input(shape, batch_size=1, name="received"))
-    return keras.Model(inputs, autoencoder.decoder(inputs if len(inputs) > 1 else inputs[0]))
+    inputs = [keras.Input(shape, batch_size=1, name=name) for name in ("values", "received")]
+    return keras.Model(inputs, autoencoder.decoder(inputs))
 
 
 def convert_classifier(classifier: keras.Model) -> bytes:

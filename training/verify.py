@@ -108,11 +108,8 @@ def decoder_difference(
     """Mean difference of whole pictures decoded by a TFLite file and by the model, grey levels."""
     zero = autoencoder.architecture.zero_point
     values = autoencoder.symbols(images).astype(np.float32) - zero
-    inputs = [values]
-    if autoencoder.architecture.tells_received:
-        inputs.append(np.ones_like(values))
-    model_input = inputs if len(inputs) > 1 else values
-    mine = np.asarray(autoencoder.decoder.predict_on_batch(model_input))
+    inputs = [values, np.ones_like(values)]
+    mine = np.asarray(autoencoder.decoder.predict_on_batch(inputs))
     file = Model(content, name="decoder.tflite")
     order = [1 if "received" in details["name"] else 0 for details in file.inputs]
     theirs = [file.run(*(inputs[k][index] for k in order)) for index in range(len(images))]

@@ -47,13 +47,6 @@ def test_the_uint8_encoder_is_the_trained_one(
     )
 
 
-def test_the_published_encoder_too(pictures: NDArray[np.uint8]) -> None:
-    rtss23 = Autoencoder.fresh("rtss23", pictures)
-    parity = encoder_parity(rtss23, convert_encoder(rtss23, pictures), pictures)
-    assert parity.equal > 0.6
-    assert parity.within_one > 0.999
-
-
 def test_the_decoder_file_is_the_keras_decoder(
     lapped: Autoencoder, pictures: NDArray[np.uint8]
 ) -> None:
