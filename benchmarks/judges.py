@@ -87,12 +87,8 @@ class Judge:
             raise ConfigError(f"{spec.path}: {num_outputs} outputs, {len(spec.classes)} classes")
         self._side, self._kind = int(shape[1]), kind
 
-    def predict(self, picture: NDArray[np.uint8]) -> list[int]:
-        """Return the likeliest classes of uint8 RGB [H, W, 3], likeliest first."""
-        return self.guess(picture)[0]
-
     def guess(self, picture: NDArray[np.uint8]) -> tuple[list[int], float]:
-        """Return the same, and the probability of the first."""
+        """Return the likeliest classes of uint8 RGB [H, W, 3], and the probability of the first."""
         probabilities = self.probabilities(picture)
         best = top_k(probabilities, NUM_PREDICTIONS)
         return best, float(probabilities[best[0]])

@@ -49,17 +49,14 @@ class Phase:
     """Brightness, contrast and saturation each change by up to this share."""
 
 
-PHASES: tuple[Phase, ...] = (Phase(64, 5), Phase(96, 6), Phase(128, 7), Phase(160, 2, min_area=0.5))
-
-
 @dataclass(frozen=True)
 class ClassifierConfig:
     """Settings of the classifier stage."""
 
     run_dir: Path
     """Folder for state and metrics."""
-    phases: Sequence[Phase] = PHASES
-    """The resolutions, in order."""
+    phases: Sequence[Phase] = ()
+    """The resolutions, in order; none where single steps are made."""
     learning_rate: float = 2e-3
     """Peak of the schedule at 32 pictures a step."""
     weight_decay: float = 2e-2

@@ -67,11 +67,6 @@ class Data:
     """One line for each picture that could not be read; they are in no split."""
     _stores: tuple[NDArray[np.uint8], ...]
 
-    @property
-    def size(self) -> int:
-        """Side of the stored pictures, pixels."""
-        return int(self._stores[0].shape[1])
-
     def __len__(self) -> int:
         return len(self.names)
 

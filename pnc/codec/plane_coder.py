@@ -129,11 +129,6 @@ class Knowledge:
         return self.plan.in_raster(self._planes)
 
     @property
-    def num_bits(self) -> int:
-        """Bits that were read."""
-        return sum(segment.num_bits for segment in self.segments)
-
-    @property
     def is_complete(self) -> bool:
         """Whether every bit of every coefficient is known."""
         return not self._planes.any()

@@ -40,8 +40,6 @@ class Simulation:
 
     pictures: list[PictureOutcome]
     duration_s: float
-    trace_bytes: float
-    """What the trace would have let through in that time."""
     sender: SenderStatistics = field(repr=False)
     receiver: ReceiverStatistics = field(repr=False)
 
@@ -49,11 +47,6 @@ class Simulation:
     def goodput_bps(self) -> float:
         """Payload that arrived in time, bits per second."""
         return 8 * sum(one.received_bytes for one in self.pictures) / self.duration_s
-
-    @property
-    def goodput_against_trace(self) -> float:
-        """The same against what the trace would have let through, 0 to 1."""
-        return sum(one.received_bytes for one in self.pictures) / self.trace_bytes
 
 
 def simulate(
@@ -121,7 +114,6 @@ def simulate(
     return Simulation(
         _outcomes(pair, submitted),
         duration_s,
-        trace.bytes_between(0.0, duration_s),
         pair.sender.statistics,
         pair.receiver.statistics,
     )

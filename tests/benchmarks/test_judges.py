@@ -16,7 +16,7 @@ from pnc.errors import CheckpointError, ConfigError
 def test_background_is_no_class(judge_file: Path, tmp_path: Path) -> None:
     (spec,), labels = open_judges([f"teacher={judge_file}"], tmp_path)
     pixels, label = belt.render(1, seed=3)
-    assert Judge(spec).predict(pixels)[0] == label
+    assert Judge(spec).guess(pixels)[0][0] == label
     assert labels.index(spec, f"n{label:08}") == label
 
 

@@ -84,6 +84,10 @@ def packets_of(case: Case, mtu_bytes: int) -> list[bytes]:
     return [bytes.fromhex(packet) for packet in case["packets"][str(mtu_bytes)]]
 
 
+def bits_read(knowledge: Knowledge) -> int:
+    return sum(segment.num_bits for segment in knowledge.segments)
+
+
 def tells_the_truth(knowledge: Knowledge, coefficients: NDArray[np.int16]) -> bool:
     """Whether what is known is what planes down to the known ones tell of the true coefficients.
 

@@ -26,6 +26,7 @@ from pnc.errors import BitstreamError, ConfigError, CorruptBitstreamError
 from tests.codec.cases import (
     CASES,
     CHECKPOINT_ID,
+    bits_read,
     coefficients_of,
     plan_of,
     stream_of,
@@ -181,5 +182,5 @@ def is_decoded(stream: bytes) -> bool:
     except BitstreamError:
         return False
     assert is_possible(knowledge)
-    assert knowledge.num_bits <= 8 * len(stream)
+    assert bits_read(knowledge) <= 8 * len(stream)
     return True

@@ -22,6 +22,7 @@ from pnc.errors import CorruptBitstreamError
 from tests.codec.cases import (
     CASES,
     Case,
+    bits_read,
     coefficients_of,
     loud_plan,
     make_grid,
@@ -46,9 +47,9 @@ def test_every_cut_tells_the_truth_and_nothing_is_taken_back(case: Case) -> None
     for num_bytes, knowledge in enumerate(cuts(plan, data)):
         assert tells_the_truth(knowledge, coefficients)
         assert (knowledge.planes <= last).all()
-        assert num_bits <= knowledge.num_bits <= 8 * num_bytes
+        assert num_bits <= bits_read(knowledge) <= 8 * num_bytes
         assert knowledge.is_complete == (num_bytes == len(data))
-        last, num_bits = knowledge.planes, knowledge.num_bits
+        last, num_bits = knowledge.planes, bits_read(knowledge)
     assert not last.any()
     assert 8 * len(data) - num_bits < 8
 
@@ -114,7 +115,7 @@ def test_planes_that_are_not_asked_for_are_not_coded(monkeypatch: pytest.MonkeyP
 def test_surplus_bytes_and_padding_that_is_not_zero_are_refused(case: Case) -> None:
     plan = plan_of(case).planes
     data = encode_planes(plan, coefficients_of(case))
-    num_padding = 8 * len(data) - decode_planes(plan, data).num_bits
+    num_padding = 8 * len(data) - bits_read(decode_planes(plan, data))
     refused = [data + b"\0", data + b"\xff", data + bytes(100)]
     refused += [data[:-1] + bytes([data[-1] | 1 << bit]) for bit in range(num_padding)]
     for surplus in refused:
@@ -157,7 +158,7 @@ def test_any_bytes_are_some_knowledge_or_corrupt(data: bytes) -> None:
         (knowledge.magnitudes >> knowledge.planes << knowledge.planes) == knowledge.magnitudes
     ).all()
     assert ((knowledge.signs != 0) == (knowledge.magnitudes > 0)).all()
-    assert knowledge.num_bits <= 8 * len(data)
+    assert bits_read(knowledge) <= 8 * len(data)
 
 
 PLANS = {"unsigned": plan_of(CASES["unsigned"]()).planes}

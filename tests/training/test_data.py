@@ -226,4 +226,3 @@ def test_batches_of_pictures(photos: Path, tmp_path: Path) -> None:
     assert np.array_equal(batch[1], data.load(int(data.train[1])))
     with pytest.raises(IndexError):
         data.load(len(data))
-    assert data.size == 16

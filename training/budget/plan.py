@@ -68,12 +68,6 @@ class Plan:
     speeds: Speeds | None
     """What was measured."""
 
-    @property
-    def total_s(self) -> float:
-        """All stages together."""
-        stages = sum(stage.fixed_s + stage.steps_s for stage in self.stages.values())
-        return stages + self.export_s + self.report_s
-
     def save(self, path: Path) -> None:
         """Write it, in one step."""
         write_json(path, asdict(self))
