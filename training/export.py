@@ -1,4 +1,4 @@
-"""A trained model as a checkpoint folder: TFLite files, coding plan, manifest, model card.
+"""A trained model as a checkpoint folder: TFLite files, coding plan, manifest.
 
 The encoder becomes a full-integer file whose output *is* the symbol: its last convolution is scaled
 so that one output step is one symbol, and a fused ReLU6 spans the eight bits exactly. How often
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
+from pnc.codec.checkpoint import PLAN, write_manifest
 from pnc.codec.image import Fit
 from pnc.codec.interpreter import Model
 from pnc.codec.lapping import Lapping
@@ -51,9 +50,6 @@ PARITY_PICTURES = 64
 
 MODEL_FILES = ("encoder.tflite", "decoder.tflite", "classifier.tflite", PLAN)
 """What every checkpoint holds besides its manifest."""
-
-CARD_FILES = ("card.json", "README.md", "curves.png")
-"""What tells of it; sealed by :func:`seal_card`."""
 
 
 @dataclass(frozen=True)
@@ -231,63 +227,6 @@ def export_checkpoint(
     return parity
 
 
-def seal_card(folder: Path, card: Mapping[str, Any]) -> None:
-    """Add the model card to an exported folder and write its manifest again."""
-    checkpoint = Checkpoint.load(folder)
-    sizes = {file: (folder / file).stat().st_size for file in MODEL_FILES}
-    full = {**card, "sizes": sizes}
-    _replace(folder / "card.json", (json.dumps(full, indent=1) + "\n").encode())
-    about = (
-        f"Autoencoder `{checkpoint.architecture}` with EfficientNetB0 for "
-        f"{len(checkpoint.classes)} classes: {', '.join(checkpoint.classes)}."
-    )
-    text = render_card(checkpoint.name, about, full)
-    _replace(folder / "README.md", text.encode())
-    write_manifest(
-        folder,
-        name=checkpoint.name,
-        architecture=checkpoint.architecture,
-        fit=checkpoint.fit,
-        classes=checkpoint.classes,
-        files=[*MODEL_FILES, *(file for file in CARD_FILES if (folder / file).exists())],
-    )
-
-
 def _replace(path: Path, content: bytes) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-
-
-def render_card(name: str, about: str, card: Mapping[str, Any]) -> str:
-    """The model card as Markdown: what it is, what it was trained on, what it measured."""
-    lines = [
-        f"# Checkpoint `{name}`",
-        "",
-        about,
-        "",
-        "![Training curves](curves.png)",
-        "",
-    ]
-    for title, content in card.items():
-        lines.append(f"## {title.replace('_', ' ').capitalize()}")
-        lines.append("")
-        if isinstance(content, Mapping):
-            lines += [
-                "| | |",
-                "|---|---|",
-                *(f"| {key} | {_cell(value)} |" for key, value in content.items()),
-            ]
-        elif isinstance(content, list):
-            lines += [f"- {item}" for item in content] or ["none"]
-        else:
-            lines.append(_cell(content))
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_cell(item)}" for key, item in value.items())
-    return str(value)

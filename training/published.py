@@ -21,7 +21,8 @@ from pnc.replay.rtss23 import PublishedFeatures, fit_codes
 from pnc.replay.rtss23_network import WEIGHTS, Network
 from training.architectures import RTSS23_SCALE
 from training.autoencoder import Autoencoder
-from training.export import PARITY_PICTURES, Parity, compare_symbols, render_card
+from training.card import render_card
+from training.export import PARITY_PICTURES, Parity, compare_symbols
 from training.files import replacing, write_json, write_text
 from training.measure import BUDGETS
 from training.pictures import Pictures

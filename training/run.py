@@ -26,11 +26,12 @@ from pnc.errors import ConfigError
 from training.architectures import PICTURE_SIZE
 from training.autoencoder import Autoencoder, AutoencoderConfig, train_autoencoder
 from training.cache import CACHE_FOLDER
+from training.card import seal_card
 from training.classifier import ClassifierConfig, accuracy, teacher_targets, train_classifier
 from training.curves import draw_curves
 from training.data import Data
 from training.decoded import decode_pictures
-from training.export import convert_classifier, export_checkpoint, seal_card
+from training.export import convert_classifier, export_checkpoint
 from training.files import (
     digest,
     load_keras,
