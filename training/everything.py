@@ -39,8 +39,9 @@ from training.files import digest, only_process, read_json, write_json, write_te
 from training.pictures import Pictures, Subset
 from training.progress import CountProgress
 from training.recipe import BELT, Recipe, rename_classes
-from training.report.gather import measure_pictures, pick_examples, summarise
+from training.report.gather import measure_pictures
 from training.report.page import render_page
+from training.report.summary import pick_examples, summarise
 from training.run import Run
 from training.run_pictures import open_pictures
 from training.start import DEFAULT_START, open_start

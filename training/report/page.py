@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 
 from training.progress import read_records
 from training.report.drawing import Series, line_chart, picture_uri
-from training.report.gather import (
-    BUDGETS,
-    DEADLINES_S,
-    PAYLOAD_SHARE,
-    PICTURE_BUDGETS,
-    RIVAL_BUDGETS,
-)
+from training.report.gather import BUDGETS, RIVAL_BUDGETS
+from training.report.summary import DEADLINES_S, PAYLOAD_SHARE, PICTURE_BUDGETS
 
 OURS, OURS_COMPARED, WEBP, AVIF = "#1f6feb", "#8fb8f5", "#d9822b", "#8957e5"
 """Colours of the three codecs."""
