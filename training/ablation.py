@@ -21,13 +21,10 @@ from pnc.codec.checkpoint import PLAN, Checkpoint, write_manifest
 from pnc.codec.plan import CodingPlan, plan_to_bytes
 from pnc.codec.planes import NUM_CLASSES
 from training.context import mean_context
-from training.export import MODEL_FILES, run_encoder
+from training.export import MODEL_FILES, PLAN_PICTURES, run_encoder
 from training.pictures import Pictures
 from training.plan import fit_plan_on
 from training.planes import order_planes
-
-NUM_PICTURES = 400
-"""Training pictures that plans are fitted to, as many as an export fits to."""
 
 Symbols = NDArray[np.uint8]
 WithoutPart = Callable[[CodingPlan, Symbols], CodingPlan]
@@ -45,7 +42,7 @@ def write_ablation(checkpoint: Checkpoint, images: Pictures, folder: Path) -> li
         The folders, that with all parts first.
     """
     symbols = run_encoder(
-        checkpoint.read("encoder.tflite"), images[:NUM_PICTURES], checkpoint.lapping
+        checkpoint.read("encoder.tflite"), images[:PLAN_PICTURES], checkpoint.lapping
     )
     whole = fit_plan_on(checkpoint.plan.grid, symbols).plan
     written = [_write(checkpoint, "whole", whole, folder)]

@@ -27,6 +27,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from pnc.codec.lapping import LAPPINGS, SPREAD, Lapping
+from pnc.replay.rtss23_network import SYMBOL_SCALE
 from training.pictures import Pictures
 from training.projection import (
     COMPONENT_GREY,
@@ -65,8 +66,6 @@ RTSS23_PATCH = 7
 """Pixels from one position to the next."""
 RTSS23_WIDTH = 64
 """Channels of its decoder."""
-RTSS23_SCALE = 5.42 / 255
-"""Value of one symbol of the published encoder, from its TFLite file (0.02125)."""
 
 
 @keras.saving.register_keras_serializable("pnc")
@@ -165,9 +164,9 @@ def build_rtss23() -> tuple[keras.Model, keras.Model]:
     x = layers.Rescaling(1 / 255)(picture)
     x = layers.Conv2D(16, 9, strides=7, padding="same", activation="relu", name="conv_1")(x)
     x = layers.Conv2D(RTSS23_CHANNELS, 3, padding="same", activation="relu", name="conv_2")(x)
-    encoder = keras.Model(picture, layers.Rescaling(1 / RTSS23_SCALE)(x), name="g_a")
+    encoder = keras.Model(picture, layers.Rescaling(1 / SYMBOL_SCALE)(x), name="g_a")
     values = keras.Input((None, None, RTSS23_CHANNELS), name="values")
-    y = layers.Rescaling(RTSS23_SCALE)(values)
+    y = layers.Rescaling(SYMBOL_SCALE)(values)
     width = RTSS23_WIDTH
     y = layers.Conv2DTranspose(width, 9, strides=7, padding="same", activation="relu")(y)
     for _ in range(3):
@@ -246,10 +245,10 @@ def start_published_from_transform(encoder: keras.Model, images: Pictures) -> No
     bias[channels] = largest - directions.sum(0) / 2.0
     first.kernel.assign(kernel)
     first.bias.assign(bias)
-    gain = 255 * RTSS23_SCALE / (2 * largest.max())
+    gain = 255 * SYMBOL_SCALE / (2 * largest.max())
     kernel = np.zeros(second.kernel.shape, np.float32)
     kernel[1, 1, channels, channels] = gain
     second.kernel.assign(kernel)
     values = np.asarray(encoder.predict(images[:256].astype(np.float32), batch_size=32, verbose=0))
-    spread = values.std((0, 1, 2)) * RTSS23_SCALE
+    spread = values.std((0, 1, 2)) * SYMBOL_SCALE
     second.bias.assign(np.minimum(3 * spread - gain * largest, 0.0))

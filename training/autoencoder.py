@@ -49,7 +49,7 @@ from training.views import random_views
 TRANSFORM_PICTURES = 600
 """Training pictures whose patches give the transform that encoders start from."""
 
-PLAN_PICTURES = 200
+TAIL_DROP_PICTURES = 200
 """Training pictures that tail-drop's plan is fitted to: 51,200 symbols a channel."""
 
 
@@ -130,7 +130,7 @@ class Autoencoder:
             scale: of each coefficient, ``[height, width, channels]``; that of the plan before, or
                 one that makes up for the steps of channels, if absent.
         """
-        symbols = self.symbols(images[:PLAN_PICTURES])
+        symbols = self.symbols(images[:TAIL_DROP_PICTURES])
         if scale is None and self._fitted is not None:
             scale = self._fitted.plan.grid.scale
         elif scale is None:

@@ -7,12 +7,10 @@ import numpy as np
 from pnc.codec.image import SIZE
 from pnc.errors import ConfigError
 from pnc.replay.klt import ZERO_POINT, Transform, to_patches, to_symbols
+from training.export import PLAN_PICTURES
 from training.pictures import Pictures
 from training.plan import fit_plan
 from training.projection import principal_directions
-
-NUM_PICTURES = 400
-"""Training pictures that transform and plan are fitted to, as many as an export fits a plan to."""
 
 
 def fit_klt(images: Pictures, patch: int, channels: int) -> Transform:
@@ -32,6 +30,6 @@ def fit_klt(images: Pictures, patch: int, channels: int) -> Transform:
         raise ConfigError(
             f"{channels} channels: a patch of {patch} pixels has {patch * patch * 3} directions"
         )
-    pictures = np.asarray(images[:NUM_PICTURES])
+    pictures = np.asarray(images[:PLAN_PICTURES])
     rows = principal_directions(to_patches(pictures, patch), channels)
     return Transform(rows, fit_plan(to_symbols(pictures, rows, patch), ZERO_POINT).plan)

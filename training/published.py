@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from pnc.replay.huffman import HuffmanCode
 from pnc.replay.metrics import psnr_db
 from pnc.replay.rtss23 import PublishedFeatures, fit_codes
-from pnc.replay.rtss23_network import WEIGHTS, Network
-from training.architectures import RTSS23_SCALE
+from pnc.replay.rtss23_network import SYMBOL_SCALE, WEIGHTS, Network
 from training.autoencoder import Autoencoder
 from training.card import render_card
 from training.export import PARITY_PICTURES, Parity, compare_symbols
@@ -89,7 +88,7 @@ def write_weights(
     The encoder, whose symbols count exactly, keeps single precision; the decoder gets half.
     """
     arrays: dict[str, NDArray[Any]] = {
-        "scale": np.array(RTSS23_SCALE),
+        "scale": np.array(SYMBOL_SCALE),
         "huffman_lengths": np.array(lengths, np.uint8),
     }
     parts = (

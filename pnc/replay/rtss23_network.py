@@ -35,7 +35,7 @@ STRIDE = 7
 """Of the first convolution and of the transposed one."""
 
 SYMBOL_SCALE = 5.42 / 255
-"""Value of one symbol of the published encoder, from its TFLite file."""
+"""Value of one symbol of the published encoder, from its TFLite file (0.02125)."""
 
 STRIP_VALUES = 8 << 20
 """Values of a convolution's windows that are copied at a time: 32 MB."""
