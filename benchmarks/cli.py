@@ -190,8 +190,10 @@ def gallery(
 
 @app.command()
 def plot(
-    results: Annotated[Path, typer.Argument(help="JSON of rate-accuracy, steps or loss.")] = RESULTS
-    / "rate_accuracy.json",
+    results: Annotated[
+        Path,
+        typer.Argument(help="JSON of rate-accuracy, steps, loss, faults, early-stop or late."),
+    ] = RESULTS / "rate_accuracy.json",
 ) -> None:
     """Draw results as PNG and SVG beside their JSON."""
     content = read_json(results)

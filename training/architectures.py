@@ -4,7 +4,7 @@
 name        encoder (g_a)                decoder (g_s)                              source
 ==========  ===========================  =========================================  ================
 ``lapped``  14x14 patches that lap, half 6 blocks at 16x16 over a linear            decisions 0012,
-            the colour, 116 channels,    synthesis, depth-to-space, 0.37 GMAC       0024, 0027
+            the colour, 116 channels,    synthesis, depth-to-space, 344 MMAC        0024, 0027
             10 MMAC
 ``rtss23``  conv 9x9/7, conv 3x3, ReLU,  transposed conv 9x9/7, three conv 5x5 at   arXiv 2310.05306
             5.5 MMAC                     224x224, 15.6 GMAC
