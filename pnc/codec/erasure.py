@@ -99,6 +99,8 @@ def _solve(table: Field, sums: Field, missing: list[int], useful: list[int]) -> 
     start = max(0, useful[0] - WINDOW + 1)
     coefficients = _coefficients(useful, start)
     rest = sums ^ _sum_of_products(coefficients, table[start : useful[-1] + 1])
+    if len(useful) == 1:  # the usual case: its coefficient is not 0
+        return _times(_inverses()[coefficients[0, missing[0] - start]], rest)
     return _eliminate(coefficients[:, [number - start for number in missing]], rest)
 
 
@@ -122,25 +124,32 @@ def _window(number: int) -> Field:
 
 def _sum_of_products(coefficients: Field, pieces: Field) -> Field:
     """The product of two matrices."""
-    products = _products()[coefficients[:, :, None], pieces]
-    total: Field = np.bitwise_xor.reduce(products, axis=1)
+    total: Field = np.bitwise_xor.reduce(_times(coefficients[:, :, None], pieces), axis=1)
     return total
 
 
 def _eliminate(matrix: Field, sums: Field) -> Field | None:
     """Solve for as many rows as the matrix has columns; nothing if they are not determined."""
-    products, count = _products(), matrix.shape[1]
+    count = matrix.shape[1]
     rows = np.concatenate([matrix, sums], axis=1)
     for column in range(count):
         usable = np.flatnonzero(rows[column:, column])
         if not len(usable):
             return None
         rows[[column, column + usable[0]]] = rows[[column + usable[0], column]]
-        rows[column] = products[_inverses()[rows[column, column]], rows[column]]
+        rows[column] = _times(_inverses()[rows[column, column]], rows[column])
         others = rows[:, column].copy()
         others[column] = 0
-        rows ^= products[others[:, None], rows[column]]
+        if others.any():
+            rows ^= _times(others[:, None], rows[column])
     return rows[:count, count:]
+
+
+def _times(some: Field | np.uint8, others: Field) -> Field:
+    """Products, element by element."""
+    places = np.left_shift(some, 8, dtype=np.intp) + others
+    found: Field = _products().take(places)
+    return found
 
 
 @lru_cache

@@ -74,8 +74,24 @@ def random_packets(checkpoint: str, generator: random.Random) -> list[bytes]:
     return packets[:MAX_PACKETS]
 
 
+def all_repairs(checkpoint: str, generator: random.Random) -> list[bytes]:
+    """Long pieces all of which are lost, some cut off, and a repair for each."""
+    codec, _ = known(checkpoint)
+    tag = b"\xd3" + bytes.fromhex(codec.checkpoint.id)[:2]
+    count, size = generator.randrange(1, MAX_PIECES), generator.randrange(100, 129)
+    numbers = [*(REPAIR | number for number in range(count)), *range(count)]
+    num_cut = generator.choice([0, count])
+    packets = [
+        tag + number.to_bytes(2) + generator.randbytes(size if number & REPAIR else size - 1)
+        for number in numbers[: count + num_cut]
+    ]
+    generator.shuffle(packets)
+    return packets
+
+
 ATTACKS: dict[str, Callable[[str, random.Random], list[bytes]]] = {
-    each.__name__: each for each in (damaged_stream, random_stream, damaged_packets, random_packets)
+    kind.__name__: kind
+    for kind in (damaged_stream, random_stream, damaged_packets, random_packets, all_repairs)
 }
 
 
@@ -126,7 +142,7 @@ def test_a_few_attacks_end_soon(kind: str) -> None:
 @pytest.mark.parametrize("checkpoint", ["belt", "photo"])
 @pytest.mark.parametrize("kind", ATTACKS)
 def test_a_hundred_thousand_attacks_end_soon(kind: str, checkpoint: str) -> None:
-    """So many of streams and so many of packets, by both kinds of each and both checkpoints."""
+    """So many of streams and as many of packets at least, by all kinds and both checkpoints."""
     parts = 8
     each = NUM_ATTACKS // 4 // parts
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
