@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class Cache:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path)
@@ -75,7 +77,15 @@ class Cache:
             raise ConfigError(f"{path}: cannot be used as cache ({error}); delete it") from error
 
     def read(self, picture: str) -> dict[tuple[str, int], Outcome]:
-        """Return all outcomes of a picture by (contender, budget)."""
+        """Return all outcomes of a picture by (contender, budget).
+
+        Raises:
+            ConfigError: The file cannot be read.
+        """
+        with self._explained("read"):
+            return self._read(picture)
+
+    def _read(self, picture: str) -> dict[tuple[str, int], Outcome]:
         rows = self._database.execute(
             "SELECT contender, budget, stream, psnr_db, ms_ssim FROM streams WHERE picture = ?",
             (picture,),
@@ -94,9 +104,13 @@ class Cache:
         return outcomes
 
     def write(self, picture: str, outcomes: Iterable[Outcome]) -> None:
-        """Keep outcomes of a picture, all or none."""
+        """Keep outcomes of a picture, all or none.
+
+        Raises:
+            ConfigError: The file cannot be written, for example because the disk is full.
+        """
         kept = list(outcomes)
-        with self._database:
+        with self._explained("written"), self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?)",
                 [(picture, o.contender, o.budget, o.stream, o.psnr_db, o.ms_ssim) for o in kept],
@@ -117,6 +131,16 @@ class Cache:
                     for judge, probability in o.sureness.items()
                 ],
             )
+
+    @contextmanager
+    def _explained(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ConfigError(
+                f"{self._path}: the cache cannot be {done} ({error}); make room, or stop what else "
+                "uses it, and start again: what it holds stays"
+            ) from error
 
     def close(self) -> None:
         """Close the file."""

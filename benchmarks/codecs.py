@@ -5,8 +5,8 @@ rtss23-huffman              the published transmission over the checkpoint ``rts
 rtss23-huffman=SOURCE       over another checkpoint of that architecture, or an ``.npz`` file
 klt=FILE.npz                a transform without learning, see `pnc.replay.klt`
 NAME or FOLDER              a checkpoint of ours
-NAME?mtu=64&loss=0.2&seed=1 its packets, some of them lost
-NAME?received=BASE64        packets that arrived, whatever sent them
+NAME?mtu=...                its packets, some of them lost, see `name_lossy`
+NAME?received=BASE64        packets that arrived, whatever sent them, see `name_received`
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def open_codec(text: str) -> tuple[Contender, ...]:
     """Return the variants of a rival, or of anything else its only one.
 
     Raises:
-        ConfigError: The rival is not installed, or the published one has no tables yet.
+        ConfigError: The rival is not installed, or the published one has no tables yet, or
+            packets are described in another way.
         CheckpointError: No such checkpoint or transform.
     """
     if text in RIVALS:
@@ -70,11 +71,15 @@ def open_codec(text: str) -> tuple[Contender, ...]:
     if not question:
         return (OwnStreams(_load(text)),)
     given = {key: values[0] for key, values in parse_qs(options, keep_blank_values=True).items()}
-    if "received" in given:
-        packets = base64.urlsafe_b64decode(given["received"])
-        return (ReceivedPackets(_load(checkpoint), packets),)
-    mtu, seed = int(given["mtu"]), int(given["seed"])
-    redundancy, loss = float(given["redundancy"]), float(given["loss"])
+    try:
+        if "received" in given:
+            packets = base64.urlsafe_b64decode(given["received"])
+            return (ReceivedPackets(_load(checkpoint), packets),)
+        mtu, seed = int(given["mtu"]), int(given["seed"])
+        redundancy, loss = float(given["redundancy"]), float(given["loss"])
+    except (KeyError, ValueError) as error:
+        wanted = name_lossy(checkpoint, 64, 0.25, 0.05, 0)
+        raise ConfigError(f"{text}: describes no packets ({error}); write {wanted}") from error
     return (LossyPackets(_load(checkpoint), mtu, redundancy, loss, seed),)
 
 

@@ -73,7 +73,11 @@ class BitstreamError(PncError):
 
 
 class CorruptBitstreamError(BitstreamError):
-    """Bytes that no encoder writes. The only error random bytes may cause in the codec."""
+    """Bytes that no encoder writes.
+
+    Random bytes cause no other error in the codec, unless they begin as the bytes of another
+    checkpoint or version do: then its parent.
+    """
 
 
 class ProtocolError(PncError):

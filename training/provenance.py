@@ -20,6 +20,7 @@ LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow")
 def describe_source(folder: Path = Path(__file__).parent) -> str:
     """The commit of the source, ``+`` behind it if files differ from it; the version elsewhere."""
     try:
+        _git(folder, "ls-files", "--error-unmatch", ".")  # else some other project's repository
         commit = _git(folder, "rev-parse", "--short=12", "HEAD")
         return commit + "+" * bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):

@@ -14,6 +14,7 @@ A device needs the first two and the plan.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -189,8 +190,9 @@ def find_folder(name_or_folder: str | os.PathLike[str]) -> Path:
     given = Path(name_or_folder)
     candidates = [given, *(folder / given for folder in search_folders())]
     for folder in candidates:
-        if (folder / MANIFEST).is_file():
-            return folder
+        with contextlib.suppress(OSError):  # a name longer than names can be
+            if (folder / MANIFEST).is_file():
+                return folder
     known = sorted(
         {path.parent.name for folder in search_folders() for path in folder.glob(f"*/{MANIFEST}")}
     )

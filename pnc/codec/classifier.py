@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.codec.checkpoint import Checkpoint
+from pnc.codec.image import SIZE
 from pnc.codec.interpreter import Model
 from pnc.errors import CheckpointError
 
@@ -33,7 +34,7 @@ class Classifier:
         runtime: see :func:`pnc.codec.interpreter.find_runtime`.
 
     Raises:
-        CheckpointError: it has another number of classes than the manifest.
+        CheckpointError: it is not from pictures to the manifest's classes.
     """
 
     def __init__(
@@ -47,6 +48,9 @@ class Classifier:
             runtime=runtime,
         )
         self._classes = checkpoint.classes
+        wanted = (1, SIZE, SIZE, 3)
+        if (shape := tuple(self._model.inputs[0]["shape"])) != wanted:
+            raise CheckpointError(f"{name}: its input is {shape}, not {wanted}")
         num_outputs = int(self._model.outputs[0]["shape"][-1])
         if num_outputs != len(self._classes):
             raise CheckpointError(

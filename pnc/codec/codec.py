@@ -211,6 +211,8 @@ class Codec:
             ImageError: the picture cannot be read.
             BitstreamError: another checkpoint made the stream, or it is none.
         """
+        if isinstance(picture, bytes | bytearray | memoryview):
+            picture = bytes(picture)
         if isinstance(picture, bytes) and picture[:1] == bytes([MAGIC]):
             pixels = self.decode(picture)
         else:

@@ -33,7 +33,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pnc.errors import ConfigError, ImageError
 
-PictureLike: TypeAlias = str | os.PathLike[str] | bytes | NDArray[Any] | Image.Image
+PictureLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] | Image.Image
+)
 """A path, the bytes of a picture file, an array, or a Pillow image."""
 
 Fit: TypeAlias = Literal["crop", "squash", "pad"]

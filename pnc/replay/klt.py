@@ -29,10 +29,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+import pnc.codec as codec_package
 from pnc.codec.image import SIZE
 from pnc.codec.plan import CodingPlan, plan_from_bytes, plan_to_bytes
 from pnc.codec.plane_coder import decode_planes, encode_planes
 from pnc.errors import CheckpointError, PncError
+from pnc.replay.source_digest import source_digest
 
 GREY = 127.5
 """What pixels are taken around, grey levels."""
@@ -130,8 +132,9 @@ class Klt:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the transform."""
-        return f"klt {hashlib.sha256(self._transform.to_bytes()).hexdigest()[:16]}"
+        """Hashes of the transform and of the code."""
+        transform = hashlib.sha256(self._transform.to_bytes()).hexdigest()[:16]
+        return f"klt {transform} {source_digest(codec_package.__file__, __file__)}"
 
     def encode_within(
         self, picture: NDArray[np.uint8], budgets: Sequence[int]

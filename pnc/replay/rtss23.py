@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pnc.errors import ConfigError
+from pnc.replay import huffman, rtss23_network
 from pnc.replay.huffman import HuffmanCode, fit_lengths
 from pnc.replay.rtss23_network import Network
+from pnc.replay.source_digest import source_digest
 
 FAMILY = "rtss23-huffman"
 """Its name among the codecs."""
@@ -110,10 +112,11 @@ class PublishedFeatures:
 
     @property
     def fingerprint(self) -> str:
-        """Hashes of the network and of the codes."""
+        """Hashes of the network, of the codes and of the source."""
         text = json.dumps([code.lengths for code in self.codes])
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return f"{FAMILY} {self.network.fingerprint} {digest}"
+        codes = hashlib.sha256(text.encode()).hexdigest()[:16]
+        source = source_digest(__file__, rtss23_network.__file__, huffman.__file__)
+        return f"{FAMILY} {self.network.fingerprint} {codes} {source}"
 
     def encode_within(
         self, picture: NDArray[np.uint8], budgets: Sequence[int]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,3 +36,16 @@ def test_file_that_is_no_cache_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
     with pytest.raises(ConfigError, match="delete it"):
         Cache(path)
+
+
+def test_a_cache_that_breaks_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.sqlite"
+    cache = Cache(path)
+    cache.write("p", [Outcome("webp", 512, b"s", 25.5, 0.9)])
+    with closing(sqlite3.connect(path, timeout=0)) as other:
+        other.execute("DROP TABLE streams")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        cache.read("p")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        cache.write("p", [Outcome("webp", 512, b"s", 25.5, 0.9)])
+    cache.close()

@@ -40,6 +40,12 @@ def test_tables_are_fitted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert fit_tables("webp", [], "crop", tmp_path) == "webp"
 
 
+@pytest.mark.parametrize("options", ["mtu=64&loss=0.2", "mtu=x", "received=abc", ""])
+def test_packets_described_otherwise_are_refused(options: str) -> None:
+    with pytest.raises(ConfigError, match=r"describes no packets.*mtu=64&redundancy="):
+        open_codec(f"belt?{options}")
+
+
 def test_lossy_packets_are_named() -> None:
     (contender,) = open_codec(name_lossy("belt", 64, 0.25, 0.05, 3))
     assert isinstance(contender, LossyPackets)

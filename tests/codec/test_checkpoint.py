@@ -119,6 +119,11 @@ def test_an_unknown_name_lists_the_known_ones(
         Checkpoint.load("smal")
 
 
+def test_a_name_longer_than_names_can_be_is_unknown() -> None:
+    with pytest.raises(CheckpointError, match="no such folder or name"):
+        Checkpoint.load("a" * 300)
+
+
 def test_an_unknown_format_is_refused(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(format=1))
     with pytest.raises(CheckpointError, match="format 1, this PNC reads 3"):

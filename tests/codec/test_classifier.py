@@ -40,3 +40,9 @@ def test_another_number_of_classes_is_refused(codec: Codec, tmp_path: Path) -> N
     checkpoint = altered(codec.checkpoint, tmp_path, classes=("one", "two"))
     with pytest.raises(CheckpointError, match="12 classes, the manifest names 2"):
         Classifier(checkpoint)
+
+
+def test_another_model_in_its_place_is_refused(codec: Codec, tmp_path: Path) -> None:
+    checkpoint = altered(codec.checkpoint, tmp_path, files={"classifier.tflite": "decoder.tflite"})
+    with pytest.raises(CheckpointError, match="its input is"):
+        Classifier(checkpoint)

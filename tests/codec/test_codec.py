@@ -86,6 +86,7 @@ def test_pictures_files_and_streams_can_be_classified(
     assert len(predictions) == 2
     assert codec.classify(encode_png(picture), top=2) == predictions
     assert codec.classify(stream[:500]) == codec.classify(codec.decode(stream[:500]))
+    assert codec.classify(bytearray(stream)) == codec.classify(memoryview(stream))
     assert len(codec.classify(stream[:1])) == 5
 
 

@@ -25,8 +25,13 @@ def test_source_is_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
     assert describe_source(tmp_path) == commit + "+"
 
 
-def test_source_without_a_repository_is_the_version(tmp_path: Path) -> None:
+def test_source_outside_of_its_repository_is_the_version(tmp_path: Path) -> None:
     assert describe_source(tmp_path) == importlib.metadata.version("pnc")
+    subprocess.run(["git", "init", str(tmp_path)], check=True, capture_output=True)
+    installed = tmp_path / "venv"
+    installed.mkdir()
+    (installed / "module.py").write_text("")
+    assert describe_source(installed) == importlib.metadata.version("pnc")
     assert describe_source(tmp_path / "missing") == importlib.metadata.version("pnc")
 
 

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import pnc.codec as codec_package
 from pnc.codec.codec import Codec
+from pnc.replay.source_digest import source_digest
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class OwnStreams:
     def fingerprint(self) -> str:
         """The checkpoint's id, which covers encoder and tables; its decoder; the codec's code."""
         checkpoint = self.codec.checkpoint
-        return f"{checkpoint.name} {checkpoint.id} {_decoder_digest(self.codec)} {_code_digest()}"
+        code = source_digest(codec_package.__file__)
+        return f"{checkpoint.name} {checkpoint.id} {_decoder_digest(self.codec)} {code}"
 
     def encode_within(
         self, picture: NDArray[np.uint8], budgets: Sequence[int]
@@ -52,13 +53,3 @@ class OwnStreams:
 @lru_cache(maxsize=8)
 def _decoder_digest(codec: Codec) -> str:
     return hashlib.sha256(codec.checkpoint.read("decoder.tflite")).hexdigest()[:16]
-
-
-@lru_cache(maxsize=1)
-def _code_digest() -> str:
-    """Return a hash of the codec's source: a change there may change streams or pictures."""
-    folder = Path(codec_package.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
