@@ -23,6 +23,7 @@ def encoded_pictures(
         folders: ``belt`` or a folder of class folders, then more of unlabeled pictures.
         count: n at most.
     """
-    data = open_pictures(Recipe("samples", folders[0], extra=tuple(folders[1:])))
+    recipe = Recipe("samples", folders[0], extra=tuple(folders[1:]), fit=checkpoint.fit)
+    data = open_pictures(recipe)
     images = mixed_training_pictures(data, 0)[:count]
     return run_encoder(checkpoint.read("encoder.tflite"), images, checkpoint.lapping)

@@ -263,6 +263,7 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Gets a folder for each part that is left out.")],
     data: DataOption = "belt",
     extra: ExtraOption = None,
+    exclude: ExcludeOption = None,
 ) -> None:
     """Write checkpoints without a part of the coding plan each, to be compared by benchmarks."""
     _prepare()
@@ -271,7 +272,8 @@ def ablate(
     from training.run_pictures import RunPictures
 
     opened = Checkpoint.load(checkpoint)
-    images = RunPictures(_recipe("ablation", data, extra=extra), out).all_train
+    recipe = _recipe("ablation", data, extra=extra, exclude=exclude, fit=opened.fit)
+    images = RunPictures(recipe, out).all_train
     for folder in write_ablation(opened, images, out):
         typer.echo(folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ import numpy as np
 from keras import ops
 
 from pnc.codec.image import SIZE
+from pnc.errors import ConfigError
+from training.files import load_keras
 from training.normalisation import fold_normalisation
 from training.towers import in_towers
 from training.views import look
@@ -88,6 +91,25 @@ def _compare(model: keras.Model, x: Any, x_hat: Any, views: Any = None) -> tuple
     seen = model(x_hat, training=False)
     errors = [relative_error(a, b) for a, b in zip(clean[:-1], seen[:-1], strict=True)]
     return divergence(clean[-1], seen[-1]), sum(errors[1:], start=errors[0])
+
+
+def load_judge(path: Path) -> keras.Model:
+    """A classifier from a file, for :class:`Judge`.
+
+    Raises:
+        ConfigError: it cannot be read, or it cannot judge pictures.
+    """
+    classifier = load_keras(path)
+    try:
+        if middle_layers(classifier) and len(classifier.output.shape) == 2:
+            return classifier
+        reason = "it has no middle layers or no classes"
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+    raise ConfigError(
+        f"{path}: cannot judge pictures ({reason}); give a convolutional classifier of RGB "
+        f"pictures of {SIZE} x {SIZE}"
+    )
 
 
 def middle_layers(classifier: keras.Model) -> list[Any]:

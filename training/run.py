@@ -42,7 +42,7 @@ from training.files import (
     write_json,
 )
 from training.importance import measure_scales
-from training.losses import Judge
+from training.losses import Judge, load_judge
 from training.measure import measure_checkpoint
 from training.normalisation import with_plain_normalisation
 from training.pictures import Joined, Pictures
@@ -114,12 +114,16 @@ class Run:
         for file in (recipe.teacher, recipe.initial, *recipe.judges):
             if file and not Path(file).is_file():
                 raise ConfigError(f"{file}: no such file; give a .keras file")
-        _ = self.pictures.data
+        _ = self._teacher, self._judges, self.pictures.data
         write_json(path, mine)
 
     @cached_property
     def _teacher(self) -> keras.Model | None:
-        return load_keras(Path(self.recipe.teacher)) if self.recipe.teacher else None
+        return load_judge(Path(self.recipe.teacher)) if self.recipe.teacher else None
+
+    @cached_property
+    def _judges(self) -> list[keras.Model]:
+        return [load_judge(Path(file)) for file in self.recipe.judges]
 
     def _classifier_config(self, stage: str) -> ClassifierConfig:
         recipe = self.recipe
@@ -204,8 +208,7 @@ class Run:
         folder = self.folder / "distill" / "weights"
         if not (folder / "autoencoder.json").exists():
             autoencoder = self.pretrain()
-            others = [load_keras(Path(file)) for file in self.recipe.judges]
-            judge = Judge(self._teacher or self.classifier(), *others)
+            judge = Judge(self._teacher or self.classifier(), *self._judges)
             images = self.pictures.all_train
             if autoencoder.architecture.tells_received:
                 scales = measure_scales(autoencoder, judge, images, self.recipe.seed)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pnc.errors import ConfigError
 from training.losses import (
     FEATURE_MSE_WEIGHT,
     PUBLISHED_MSE_WEIGHT,
     Judge,
     divergence,
+    load_judge,
     middle_layers,
     relative_error,
 )
@@ -76,3 +79,25 @@ def test_judges_look_through_windows(small_classifier: Any, pictures: NDArray[np
     )
     assert float(judge.features(x, x_hat, below)["features"]) == pytest.approx(0, abs=1e-6)
     assert float(expected["features"]) > 1e-3
+
+
+def test_only_what_can_judge_pictures_is_a_judge(small_classifier: Any, tmp_path: Path) -> None:
+    from keras import Input, Model, layers
+
+    path = tmp_path / "judge.keras"
+    small_classifier.save(path)
+    assert load_judge(path).output.shape == (None, 3)
+    vector, grey = Input((8,)), Input((None, None, 1))
+    picture, small = Input((None, None, 3)), Input((160, 160, 3))
+    pooled = layers.GlobalAveragePooling2D()
+    wrong = (
+        Model(vector, layers.Dense(3)(vector)),
+        Model(grey, pooled(layers.Conv2D(3, 3, strides=4)(grey))),
+        Model(small, pooled(layers.Conv2D(3, 3, strides=4)(small))),
+        Model(picture, layers.Conv2D(3, 3, strides=4)(picture)),
+        Model(picture, pooled(layers.Conv2D(3, 3)(picture))),
+    )
+    for model in wrong:
+        model.save(path)
+        with pytest.raises(ConfigError, match=r"judge.keras: cannot judge pictures"):
+            load_judge(path)

@@ -80,6 +80,7 @@ def test_another_recipe_needs_another_folder(tiny_run: Any) -> None:
         ({"data": "no-such-folder"}, "no-such-folder"),
         ({"teacher": "none.keras"}, "none.keras: no such file"),
         ({"judges": ("none.keras",)}, "none.keras: no such file"),
+        ({"judges": (__file__,)}, "not a Keras model file"),
     ],
 )
 def test_a_recipe_that_names_what_is_not_there_leaves_the_folder_free(

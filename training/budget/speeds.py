@@ -12,15 +12,17 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from training import classifier as classifiers
 from training.architectures import ARCHITECTURES
 from training.autoencoder import Autoencoder, AutoencoderTrainer
 from training.classifier import ClassifierConfig, ClassifierTrainer
 from training.loop import JIT_COMPILE
-from training.losses import Judge
+from training.losses import Judge, load_judge
 from training.pictures import Pictures
 from training.recipe import Recipe
+from training.views import random_views
 
 FORWARD_SHARE = 0.4
 """A look at a picture costs so much of a training step on it."""
@@ -88,17 +90,21 @@ def measure_speeds(recipe: Recipe, images: Pictures, num_classes: int) -> Speeds
     autoencoder = Autoencoder(ARCHITECTURES[recipe.architecture])
     autoencoder.fit_plan(images[:32])
     cuts = autoencoder.cuts.at(1024, 16)
-    seconds = {}
-    for loss in ("mse", recipe.distill_loss):
-        judge = None if loss == "mse" else Judge(model)
-        step = AutoencoderTrainer(autoencoder, loss, judge)
-        step.compile(keras.optimizers.AdamW(1e-5, use_ema=True), jit_compile=JIT_COMPILE)
-        x = (pictures[:16], cuts)
-        step.train_on_batch(x, pictures[:16, 0, 0, 0])
-        seconds[loss] = _median_seconds(
-            functools.partial(step.train_on_batch, x, pictures[:16, 0, 0, 0])
-        )
-    return Speeds(fixed, per_pixel, seconds["mse"], seconds[recipe.distill_loss], begin)
+    teacher = load_judge(Path(recipe.teacher)) if recipe.teacher else model
+    judge = Judge(teacher, *(load_judge(Path(file)) for file in recipe.judges))
+    x: tuple[NDArray[np.float32], ...] = (pictures[:16], cuts)
+    mse = _step_seconds(AutoencoderTrainer(autoencoder, "mse", None), x)
+    if recipe.distill_loss == "features":
+        x = (*x, random_views(16, np.random.default_rng(0)))
+    distill = _step_seconds(AutoencoderTrainer(autoencoder, recipe.distill_loss, judge), x)
+    return Speeds(fixed, per_pixel, mse, distill, begin)
+
+
+def _step_seconds(trainer: AutoencoderTrainer, x: tuple[NDArray[np.float32], ...]) -> float:
+    trainer.compile(keras.optimizers.AdamW(1e-5, use_ema=True), jit_compile=JIT_COMPILE)
+    step = functools.partial(trainer.train_on_batch, x, x[0][:, 0, 0, 0])
+    step()
+    return _median_seconds(step)
 
 
 def _median_seconds(step: Callable[[], Any], *, least: int = 2, at_most_s: float = 3.0) -> float:
