@@ -92,9 +92,12 @@ def test_table_has_every_cell_and_marks_the_best() -> None:
     lines = first.splitlines()
     assert "undamaged: top-1 80.0, top-5 98.0" in lines[0]
     assert "at most 4.0 points" in lines[0]
-    assert lines[2] == "| bytes at most | 512 | 1,024 | 4,096 | top-5 95 % of undamaged |"
+    assert lines[2] == (
+        "| bytes at most | 512 | 1,024 | 4,096 "
+        "| top-5 95 % of undamaged | top-5 84.6 % of undamaged |"
+    )
     assert lines[4].startswith("| **ours** | **25.0 / 50.0** | **45.0 / 90.0** | 45.0 / 90.0 |")
-    assert lines[4].endswith("| over 4,096 |")
+    assert lines[4].endswith("| over 4,096 | 906 bytes |")
     assert "| **47.5 / 95.0** |" in lines[5]
     assert lines[5].endswith(" bytes |")
     assert "bold: the best top-1" in second
