@@ -21,12 +21,14 @@ All write to `runs/bench/` unless ``--out`` says otherwise; the committed result
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from benchmarks.bench import Plan
 from benchmarks.cost import measure_cost
 from benchmarks.device import measure_device
 from benchmarks.gallery import draw_gallery
@@ -49,17 +51,24 @@ from benchmarks.options import (
 )
 from benchmarks.output import draw_files, read_json, read_page, write_between
 from benchmarks.rate_accuracy import BUDGETS, CODECS, RateAccuracyPlan, measure_rate_accuracy
-from benchmarks.shipped import belt_plan, photograph_plan, photograph_sets
+from benchmarks.shipped import belt_plans, photo_plans, photograph_sets
 from benchmarks.steps import BUDGETS as STEP_BUDGETS
 from benchmarks.steps import StepsPlan, measure_steps
 from pnc.codec.checkpoint import MANIFEST, search_folders
 from pnc.errors import PncError
 from pnc.replay.baselines import find_missing
-from pnc.replay.rtss23 import FAMILY as PUBLISHED
-from pnc.replay.rtss23_network import find_weights
 
 PHOTOGRAPHS = "PHOTOGRAPHS"
 """Environment variable: folder of the photographs and the teacher, see docs/benchmarks.md."""
+
+TRANSFORMS = (Path("runs/klt-14.npz"), Path("runs/klt-8.npz"))
+"""Baselines without learning, see docs/benchmarks.md."""
+
+MEASURES: dict[type[Plan], Callable[..., dict[str, Any]]] = {
+    RateAccuracyPlan: measure_rate_accuracy,
+    StepsPlan: measure_steps,
+    LossPlan: measure_loss,
+}
 
 app = typer.Typer(
     no_args_is_help=False, invoke_without_command=True, add_completion=False, help=__doc__
@@ -236,25 +245,32 @@ def run_all(
 ) -> None:
     """Measure all shipped checkpoints: belt, and photo where the photographs are."""
     known = {path.parent.name for f in search_folders() for path in f.glob(f"*/{MANIFEST}")}
-    num_pictures, processes = limit or 300, count_processes(None)
     given = os.environ.get(PHOTOGRAPHS)
     folder = photographs or (Path(given) if given else None)
+    plans: dict[str, Plan] = {}
     if "belt" in known:
-        typer.echo("rate-accuracy on the belt")
-        plan = belt_plan(installed_rivals(), num_pictures, processes)
-        run(measure_rate_accuracy, plan, out / "rate_accuracy_belt.json")
+        plans |= belt_plans(installed_rivals())
         gallery(out=out / "gallery.png")
     if folder is None:
         typer.echo(f"no photographs: name their folder in ${PHOTOGRAPHS} to measure `photo`")
     elif "photo" in known:
-        typer.echo("rate-accuracy on photographs")
-        rivals = [*installed_rivals(), *([PUBLISHED] if find_weights("rtss23") else [])]
-        plan = photograph_plan(folder, ["photo"], rivals, num_pictures, processes)
-        run(measure_rate_accuracy, plan, out / "rate_accuracy.json")
+        plans |= photo_plans(folder, [*find_transforms(), *installed_rivals()])
+    for name, plan in plans.items():
+        typer.echo(name.partition(".")[0].replace("_", " "))
+        plan = replace(plan, limit=limit or plan.limit, num_processes=count_processes(None))
+        run(MEASURES[type(plan)], plan, out / name)
     if "belt" in known:
         finish(measure_cost("belt", "belt"), out / "cost_belt.json")
     if folder is not None and "photo" in known:
         finish(measure_cost("photo", photograph_sets(folder)[0]), out / "cost.json")
+
+
+def find_transforms() -> list[str]:
+    """Return the transforms of `TRANSFORMS` that are there; says which are left out."""
+    for path in TRANSFORMS:
+        if not path.is_file():
+            typer.echo(f"{path} is left out; make it with `pnc train klt`", err=True)
+    return [f"klt={path}" for path in TRANSFORMS if path.is_file()]
 
 
 def installed_rivals() -> list[str]:

@@ -1,33 +1,44 @@
-"""What is measured of the shipped checkpoints: the tables and plots of the README."""
+"""What is measured of the shipped checkpoints: the tables and plots of accuracy in the README.
+
+A plan by the file of its results, see `benchmarks/results/`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.bench import Plan
+from benchmarks.loss import LossPlan
 from benchmarks.rate_accuracy import RateAccuracyPlan
+from benchmarks.steps import StepsPlan
+from pnc.replay.rtss23 import FAMILY as PUBLISHED
 
-TUNE_LIMIT = 100
-"""Pictures of each tuning set at most."""
+PUBLISHED_BUDGETS = (512, 1024, 2048, 3072, 4096, 5120)
+"""Bytes; the last ones hold all ten features of the published system."""
+
+LOSSES = (0.0, 0.05, 0.2)
+"""Of packets of `LOSS_MTU` bytes."""
+
+LOSS_MTU = 64
 
 
-def belt_plan(rivals: Sequence[str], limit: int, num_processes: int) -> RateAccuracyPlan:
-    """Return what the README's table of the belt measures.
+def belt_plans(rivals: Sequence[str]) -> dict[str, Plan]:
+    """Return what is measured of `belt`.
 
     Args:
         rivals: See `benchmarks.codecs`.
-        limit: Pictures.
-        num_processes: See `Plan`.
     """
-    return RateAccuracyPlan(
+    plan = RateAccuracyPlan(
         data=("belt",),
         judges=("belt",),
-        codecs=("belt", *rivals),
+        codecs=("belt", *rivals, PUBLISHED),
         tune=("belt#tune",),
-        limit=limit,
-        tune_limit=min(limit, TUNE_LIMIT),
-        num_processes=num_processes,
+        limit=300,
+        tune_limit=100,
     )
+    return {"rate_accuracy_belt.json": plan}
 
 
 def photograph_sets(folder: Path) -> tuple[str, str]:
@@ -38,41 +49,46 @@ def photograph_sets(folder: Path) -> tuple[str, str]:
     )
 
 
-def photograph_plan(
-    folder: Path,
-    checkpoints: Sequence[str],
-    rivals: Sequence[str],
-    limit: int,
-    num_processes: int,
-) -> RateAccuracyPlan:
-    """Return what the README's table of photographs measures.
+def photo_plans(folder: Path, rivals: Sequence[str]) -> dict[str, Plan]:
+    """Return what is measured of `photo`.
 
     Args:
         folder: Holds imagenet-sample-224, imagenette-224 and teacher, see docs/benchmarks.md.
-        checkpoints: Ours; the first one's classifier is a judge, too.
         rivals: See `benchmarks.codecs`.
-        limit: Pictures of each set.
-        num_processes: See `Plan`.
     """
-    teacher = folder / "teacher"
-    stranger = teacher / "stranger_mobilenet_v1_0.5_160_uint8.tflite"
-    return RateAccuracyPlan(
-        data=photograph_sets(folder),
-        judges=(
-            f"MobileNetV2={teacher / 'mobilenet_v2_imagenet_uint8.tflite'}",
-            f"EfficientNetB0={checkpoints[0]}",
-            f"MobileNetV1-0.5={stranger},crop=0.875,report-only",
-        ),
-        codecs=(*checkpoints, *rivals),
+    sample, imagenette = sets = photograph_sets(folder)
+    teacher = f"MobileNetV2={folder / 'teacher' / 'mobilenet_v2_imagenet_uint8.tflite'}"
+    stranger = folder / "teacher" / "stranger_mobilenet_v1_0.5_160_uint8.tflite"
+    own = "EfficientNetB0=photo"
+    against_rivals = RateAccuracyPlan(
+        data=sets,
+        judges=(teacher, own, f"MobileNetV1-0.5={stranger},crop=0.875,report-only"),
+        codecs=("photo", *rivals),
         tune=(
             f"imagenet-sample={folder / 'imagenet-sample-224'}#even",
             f"imagenette-tune={folder / 'imagenette-224' / 'train'}#tune",
         ),
-        train=(
-            f"imagenet-sample={folder / 'imagenet-sample-224'}#even",
-            f"imagenette-train={folder / 'imagenette-224' / 'train'}",
-        ),
-        limit=limit,
-        tune_limit=min(limit, TUNE_LIMIT),
-        num_processes=num_processes,
+        limit=150,
+        tune_limit=40,
     )
+    return {
+        "rate_accuracy.json": against_rivals,
+        "rate_accuracy_published.json": replace(
+            against_rivals,
+            codecs=("photo", PUBLISHED),
+            tune=(),
+            budgets=PUBLISHED_BUDGETS,
+            limit=100,
+        ),
+        "steps.json": StepsPlan(
+            data=(imagenette,), judges=(teacher, own), checkpoint="photo", limit=100
+        ),
+        "loss.json": LossPlan(
+            data=(sample,),
+            judges=(teacher,),
+            checkpoints=("photo",),
+            losses=LOSSES,
+            mtus=(LOSS_MTU,),
+            limit=100,
+        ),
+    }
