@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -101,8 +102,6 @@ def _recipe(name: str, data: str, **settings: Any) -> Recipe:
     from training.recipe import BELT, Recipe
 
     base = BELT if data == "belt" else Recipe(name, data)
-    from dataclasses import replace
-
     given = {key: value for key, value in settings.items() if value is not None}
     for key in ("extra", "exclude", "rename"):
         if key in given:
@@ -138,6 +137,12 @@ def _stage_command(stage: str, text: str) -> None:
         finetune_pictures: Annotated[
             int | None, typer.Option(min=0, help="Pictures decoded for finetune; 0 skips it.")
         ] = None,
+        finetune_size: Annotated[
+            int | None, typer.Option(min=32, help="Side of the pictures that finetune sees.")
+        ] = None,
+        finetune_rate: Annotated[
+            float | None, typer.Option(min=0, help="Peak learning rate of finetune.")
+        ] = None,
         window: Annotated[
             int | None,
             typer.Option(min=28, help="Side of pretrain's windows, pixels; rtss23 only."),
@@ -166,9 +171,13 @@ def _stage_command(stage: str, text: str) -> None:
             distill_steps=distill_steps,
             stream_bytes=stream_bytes,
             finetune_pictures=finetune_pictures,
+            finetune_learning_rate=finetune_rate,
             window=window,
             patience=patience,
         )
+        if finetune_size:
+            phases = (replace(phase, size=finetune_size) for phase in recipe.finetune_phases)
+            recipe = replace(recipe, finetune_phases=tuple(phases))
         from training.run import STAGES
 
         _run(recipe, STAGES if stage == "run" else (stage,), run, out)

@@ -16,7 +16,7 @@ from training.plane_drop import PlaneDrop
 MIN_BUDGET_BYTES = 100
 """Smallest random byte budget: less than two packets."""
 MAX_BUDGET_BYTES = 7000
-"""Largest one: beyond it the picture is as good as it gets."""
+"""Largest one; streams that are shorter are then whole, longer ones never quite."""
 
 
 class Cuts(Protocol):

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from training.data import Data
+from training.recipe import Recipe
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "pillow")
 """Distributions that decide a result; those that are installed are named."""
@@ -44,6 +45,29 @@ def describe_software() -> dict[str, str]:
         str(each.name).lower(): each.version for each in importlib.metadata.distributions()
     }
     return found | {name: installed[name] for name in LIBRARIES if name in installed}
+
+
+def hash_models(recipe: Recipe) -> dict[str, str]:
+    """The first 32 hex digits of the sha256 of each model that a recipe starts from or asks.
+
+    Of a folder, those of its files together; what is no longer there is left out.
+    """
+    named = {
+        "initial": recipe.initial,
+        "initial_autoencoder": recipe.initial_autoencoder,
+        "teacher": recipe.teacher,
+        **{f"judge {number}": file for number, file in enumerate(recipe.judges, 1)},
+    }
+    hashes = {}
+    for use, given in named.items():
+        path = Path(given or "")
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        if given and path.exists():
+            digest = hashlib.sha256()
+            for file in files:
+                digest.update(file.read_bytes())
+            hashes[use] = digest.hexdigest()[:32]
+    return hashes
 
 
 def hash_pictures(data: Data) -> str:

@@ -47,7 +47,7 @@ from training.measure import measure_checkpoint
 from training.normalisation import with_plain_normalisation
 from training.pictures import Joined, Pictures
 from training.progress import CountProgress, last_evaluation, stage_seconds
-from training.provenance import describe_software, hash_pictures
+from training.provenance import describe_software, hash_models, hash_pictures
 from training.published import export_published
 from training.recipe import Recipe, without_folders
 from training.run_pictures import COMPARED_PICTURES, NUM_TUNE_PICTURES, RunPictures
@@ -365,6 +365,7 @@ class Run:
                 "skipped_pictures": len(data.skipped),
                 "sha256": hash_pictures(data),
             },
+            "models": hash_models(self.recipe),
             "software": describe_software(),
             "recipe": without_folders(self.recipe),
             "history": {stage: last_evaluation(self.folder / stage) for stage in STAGES[:-1]},

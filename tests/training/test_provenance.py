@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import subprocess
 from pathlib import Path
@@ -7,7 +8,13 @@ from typing import Any
 
 import keras
 
-from training.provenance import describe_software, describe_source, hash_pictures
+from training.provenance import (
+    describe_software,
+    describe_source,
+    hash_models,
+    hash_pictures,
+)
+from training.recipe import Recipe
 
 
 def test_source_is_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
@@ -39,6 +46,25 @@ def test_software_names_what_decides() -> None:
     software = describe_software()
     assert software["keras"] == keras.__version__
     assert software["backend"] == keras.backend.backend()
+
+
+def test_models_have_a_hash_while_they_are_there(tmp_path: Path) -> None:
+    teacher, folder = tmp_path / "teacher.keras", tmp_path / "weights"
+    teacher.write_bytes(b"teacher")
+    folder.mkdir()
+    (folder / "a").write_bytes(b"tea")
+    (folder / "b").write_bytes(b"cher")
+    recipe = Recipe(
+        "name",
+        "data",
+        teacher=str(teacher),
+        judges=(str(teacher), str(tmp_path / "gone")),
+        initial_autoencoder=str(folder),
+    )
+    found = hash_models(recipe)
+    assert found.keys() == {"teacher", "judge 1", "initial_autoencoder"}
+    assert set(found.values()) == {hashlib.sha256(b"teacher").hexdigest()[:32]}
+    assert hash_models(Recipe("name", "data")) == {}
 
 
 def test_pictures_have_a_hash(tiny_run: Any) -> None:
