@@ -269,7 +269,7 @@ def _assigned(paths: list[Path], wanted: list[str]) -> list[str]:
     splits: list[str] = [split if split in wanted else "train" for split in by_name]
     for split in (*wanted, "train"):
         if split not in splits:
-            most = max(set(splits), key=splits.count)
+            most = max(splits, key=splits.count)
             splits[splits.index(most)] = split
     return splits
 
