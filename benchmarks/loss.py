@@ -33,7 +33,7 @@ LOSSES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 MTUS = (64, 244)
 """Bytes of the largest packet: the published one, and what BLE carries."""
 
-REDUNDANCIES = (0.0, 0.25, 0.5)
+REDUNDANCIES = (0.0, 0.125, 0.25, 0.5)
 """Repairs for each piece of a stream."""
 
 BUDGETS = (512, 1024, 2048, 4096)

@@ -30,15 +30,19 @@ def belt_plans(rivals: Sequence[str]) -> dict[str, Plan]:
     Args:
         rivals: See `benchmarks.codecs`.
     """
-    plan = RateAccuracyPlan(
-        data=("belt",),
-        judges=("belt",),
-        codecs=("belt", *rivals, PUBLISHED),
-        tune=("belt#tune",),
-        limit=300,
-        tune_limit=100,
-    )
-    return {"rate_accuracy_belt.json": plan}
+    data, judges = ("belt",), ("belt",)
+    return {
+        "rate_accuracy_belt.json": RateAccuracyPlan(
+            data=data,
+            judges=judges,
+            codecs=("belt", *rivals, PUBLISHED),
+            tune=("belt#tune",),
+            limit=300,
+            tune_limit=100,
+        ),
+        "steps_belt.json": StepsPlan(data=data, judges=judges, checkpoint="belt", limit=100),
+        "loss_belt.json": _loss_plan(data, judges, "belt"),
+    }
 
 
 def photograph_sets(folder: Path) -> tuple[str, str]:
@@ -56,7 +60,7 @@ def photo_plans(folder: Path, rivals: Sequence[str]) -> dict[str, Plan]:
         folder: Holds imagenet-sample-224, imagenette-224 and teacher, see docs/benchmarks.md.
         rivals: See `benchmarks.codecs`.
     """
-    sample, imagenette = sets = photograph_sets(folder)
+    sets = photograph_sets(folder)
     teacher = f"MobileNetV2={folder / 'teacher' / 'mobilenet_v2_imagenet_uint8.tflite'}"
     stranger = folder / "teacher" / "stranger_mobilenet_v1_0.5_160_uint8.tflite"
     own = "EfficientNetB0=photo"
@@ -81,14 +85,18 @@ def photo_plans(folder: Path, rivals: Sequence[str]) -> dict[str, Plan]:
             limit=100,
         ),
         "steps.json": StepsPlan(
-            data=(imagenette,), judges=(teacher, own), checkpoint="photo", limit=100
+            data=sets[1:], judges=(teacher, own), checkpoint="photo", limit=100
         ),
-        "loss.json": LossPlan(
-            data=(sample,),
-            judges=(teacher,),
-            checkpoints=("photo",),
-            losses=LOSSES,
-            mtus=(LOSS_MTU,),
-            limit=100,
-        ),
+        "loss.json": _loss_plan(sets, (teacher, own), "photo"),
     }
+
+
+def _loss_plan(data: tuple[str, ...], judges: tuple[str, ...], checkpoint: str) -> LossPlan:
+    return LossPlan(
+        data=data,
+        judges=judges,
+        checkpoints=(checkpoint,),
+        losses=LOSSES,
+        mtus=(LOSS_MTU,),
+        limit=100,
+    )
