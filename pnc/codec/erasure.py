@@ -140,8 +140,7 @@ def _eliminate(matrix: Field, sums: Field) -> Field | None:
         rows[column] = _times(_inverses()[rows[column, column]], rows[column])
         others = rows[:, column].copy()
         others[column] = 0
-        if others.any():
-            rows ^= _times(others[:, None], rows[column])
+        rows ^= _times(others[:, None], rows[column])
     return rows[:count, count:]
 
 
