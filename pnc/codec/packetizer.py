@@ -30,8 +30,8 @@ REPAIR = 0x8000
 MIN_MTU_BYTES = 32
 """Below this the header would be more than a sixth of a packet."""
 
-MAX_PIECES = 1 << 10
-"""Pieces of one picture at most: 27 KB in the smallest packets; bounds the work."""
+MAX_PIECES = 1 << 9
+"""Pieces of one picture at most: 14 KB in the smallest packets; bounds the work."""
 
 MAX_PACKETS = 2 * MAX_PIECES
 """Packets of one picture at most: its pieces and a repair for each."""
