@@ -64,7 +64,7 @@ def line_chart(
     lines = [line for line in map(_numbers_only, series) if len(line.x)]
     if not lines:
         return '<p class="faint">nothing was recorded</p>'
-    left, right, top, bottom = 52, 14, 14, 40
+    left, right, top, bottom = 52, 20, 14, 40
     xs = [_scale(x, log_x) for line in lines for x in line.x]
     ys = [y for line in lines for y in line.y]
     x_low, x_high = min(xs), max(xs)
@@ -138,10 +138,9 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers within limits."""
-    step: float = 10.0 ** math.floor(math.log10(max(high - low, 1e-12) / 4))
-    while (high - low) / step > 6:
-        step *= 2 if (high - low) / step <= 12 else 2.5
+    """Round numbers within limits, two to seven."""
+    power = 10.0 ** math.floor(math.log10(max(high - low, 1e-12) / 6))
+    step = power * next((size for size in (1, 2, 5) if (high - low) / (power * size) <= 6), 10)
     first = math.ceil(low / step - 1e-9)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 

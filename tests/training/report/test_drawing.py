@@ -21,6 +21,13 @@ def test_a_chart_holds_its_lines() -> None:
     assert "nothing was recorded" in line_chart([])
 
 
+def test_axes_have_round_numbers() -> None:
+    svg = line_chart([Series("loss", [305.5, 611], [0.56, 2.1], "red")])
+    for tick in ("400", "500", "600", "1", "1.5", "2"):
+        assert f">{tick}<" in svg
+    assert svg.count('class="tick"') == 6
+
+
 def test_a_chart_leaves_out_what_is_no_number() -> None:
     nan = float("nan")
     svg = line_chart([Series("loss", [1, 2, 3], [0.5, nan, 0.7], "red", [0.1, nan, 0.1])])
